@@ -1,0 +1,139 @@
+# coppice: pruning sweeps on clusters. `make help` prints the targets.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+SAN ?=
+DEV ?= 0
+# CUDA=0 and SLURM=0 leave a part out that would be found
+CUDA ?= auto
+SLURM ?= auto
+
+CC = gcc
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
+CFLAGS ?= -O3 -g
+CPPFLAGS += -D_GNU_SOURCE -Ilib
+ALLFLAGS = -std=c11 $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$(DEV)),-Werror) \
+           $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+
+# What was found is kept in one file; these goals work before it exists, the others make it.
+CONFIG = $(BUILD)/config.mk
+ifneq ($(filter-out help deps clean format demo check ci,$(or $(MAKECMDGOALS),all)),)
+include $(CONFIG)
+endif
+
+LIB_SRC := $(filter-out %_module.c,$(wildcard lib/*/*.c))
+BIN_SRC := $(wildcard bin/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT_HELP := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+ASSETS := $(wildcard jobs/*) $(wildcard configs/demo.json)
+
+# objects of different flags never meet: their folder is named by the flags' hash
+FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS)' | cksum | cut -d' ' -f1)
+OBJ := $(BUILD)/obj-$(FLAGS_HASH)
+LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
+BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
+UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
+
+.PHONY: all demo check check-unit check-cli check-slurm bench asan ubsan lint format install doctor deps clean help ci tests
+.DELETE_ON_ERROR:
+
+all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
+
+demo: ## train, sweep and report on synthetic digits, in under two minutes
+	@tools/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/coppice run configs/demo.json -o results/demo --fresh
+
+check: ## every test: units, command line, a real SLURM cluster, sanitizers, lint
+	@tools/deps.sh build check
+	@$(MAKE) --no-print-directory all tests
+	@tests/run.sh
+
+ci: check
+
+tests: all $(UNIT_BIN)
+
+check-unit: tests ## the unit tests alone
+	@BUILD=$(BUILD) tests/run.sh unit
+
+check-cli: tests ## the command-line tests alone
+	@BUILD=$(BUILD) tests/run.sh cli
+
+check-slurm: tests ## the tests on a SLURM cluster alone
+	@BUILD=$(BUILD) tests/run.sh slurm
+
+bench: all ## coppice beside numpy and PyTorch, in turn
+	@tests/bench/run.sh
+
+asan: ## unit and command-line tests under AddressSanitizer
+	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address CFLAGS='-O1 -g' tests
+	@BUILD=build/asan tests/run.sh unit cli
+
+ubsan: ## unit and command-line tests under UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory BUILD=build/ubsan SAN=undefined CFLAGS='-O1 -g' tests
+	@BUILD=build/ubsan tests/run.sh unit cli
+
+lint: $(CONFIG) ## floors, foreign headers, format, headers that stand alone
+	@DEP_CFLAGS='$(DEP_CFLAGS)' tools/lint.sh
+
+format: ## put every source file into the house's format
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+
+install: all ## copy the program, its modules and manual below PREFIX (DESTDIR in front)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/coppice $(DESTDIR)$(PREFIX)/share/man/man1 \
+	           $(DESTDIR)$(PREFIX)/share/coppice/configs
+	install -m 755 $(BUILD)/coppice $(DESTDIR)$(PREFIX)/bin/coppice
+	$(if $(MODULES),install -m 644 $(MODULES) $(DESTDIR)$(PREFIX)/lib/coppice/)
+	install -m 644 configs/*.json $(DESTDIR)$(PREFIX)/share/coppice/configs/
+	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/
+
+doctor: all ## what the build found, and what the program finds
+	@sed 's/^/  /' $(CONFIG)
+	@$(BUILD)/coppice doctor
+
+deps: ## install what building and testing need (Debian packages)
+	@tools/deps.sh build check
+
+clean: ## remove everything made
+	rm -rf build
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+$(CONFIG): tools/detect.sh
+	@mkdir -p $(@D)
+	@CUDA=$(CUDA) SLURM=$(SLURM) tools/detect.sh > $@.tmp && mv $@.tmp $@
+
+$(BUILD)/coppice: $(BIN_OBJ) $(BUILD)/libcoppice.a
+	$(CC) $(ALLFLAGS) -o $@ $(BIN_OBJ) $(BUILD)/libcoppice.a $(DEP_LIBS) $(LDFLAGS)
+
+$(BUILD)/libcoppice.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# The module is alone with libslurm: a new SLURM means building this one file again.
+$(BUILD)/coppice-slurm.so: lib/sched/slurm_module.c $(wildcard lib/sched/*.h lib/base/*.h)
+	$(CC) $(ALLFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $< $(SLURM_CFLAGS) $(SLURM_LIBS)
+
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+
+# the commit goes into one small object, made again when it changes
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+$(OBJ)/lib/base/version.o: CPPFLAGS += -DCOP_COMMIT='"$(COMMIT)"'
+$(OBJ)/lib/base/version.o: $(BUILD)/commit-$(COMMIT)
+$(BUILD)/commit-$(COMMIT):
+	@mkdir -p $(@D)
+	@rm -f $(BUILD)/commit-* && touch $@
+
+# files carried inside the program
+$(OBJ)/lib/sweep/assets.o: $(ASSETS)
+
+$(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)

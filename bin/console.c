@@ -1,0 +1,97 @@
+/* What the commands share: errors, the log and progress on stderr, and the parsing of arguments. */
+#include "base/log.h"
+#include "base/str.h"
+#include "commands.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct console {
+	bool quiet, terminal;
+	bool drawn; /* a progress line stands on the terminal */
+	double last;
+};
+
+static struct console console;
+
+static void wipe(struct console *c)
+{
+	if (c->drawn)
+		fputs("\r\033[K", stderr);
+	c->drawn = false;
+}
+
+static void print_line(enum cop_log_level level, const char *text, void *user)
+{
+	struct console *c = user;
+	if (level == COP_LOG_DEBUG || (c->quiet && level != COP_LOG_WARNING))
+		return;
+	wipe(c);
+	fprintf(stderr, "%s%s\n", level == COP_LOG_WARNING ? "coppice: warning: " : "", text);
+}
+
+static void draw_progress(const char *what, double done, double total, const char *note, void *user)
+{
+	enum { WIDTH = 24 };
+	struct console *c = user;
+	double now = cop_now();
+	if (c->quiet || !c->terminal)
+		return;
+	if (done >= total) {
+		wipe(c);
+		return;
+	}
+	if (now - c->last < 1.0 / 6)
+		return;
+	c->last = now;
+	char bar[WIDTH + 1];
+	int filled = (int)(WIDTH * done / total);
+	memset(bar, '.', WIDTH);
+	memset(bar, '#', (size_t)(filled < 0 ? 0 : filled));
+	bar[WIDTH] = '\0';
+	fprintf(stderr, "\r\033[K%s [%s] %3.0f%% %s", what, bar, 100 * done / total, note);
+	fflush(stderr);
+	c->drawn = true;
+}
+
+static const struct cop_log_sink sink = {.line = print_line, .progress = draw_progress, .user = &console};
+
+void cop_console_start(bool quiet)
+{
+	console = (struct console){.quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+	cop_log_set_sink(&sink);
+}
+
+int cop_report_error(const struct cop_err *err)
+{
+	wipe(&console);
+	fprintf(stderr, "coppice: %s\n", err->msg);
+	return err->code < 0 ? -err->code : 1;
+}
+
+int cop_exit_code(int rc, const struct cop_err *err)
+{
+	return rc ? cop_report_error(err) : 0;
+}
+
+void cop_parse_args(const struct argp *argp, int argc, char **argv, void *input)
+{
+	argp_parse(argp, argc, argv, 0, NULL, input);
+}
+
+long long cop_arg_int(struct argp_state *state, const char *option, const char *text, long long min, long long max)
+{
+	int64_t v;
+	if (!cop_parse_i64(text, &v) || v < min || v > max)
+		argp_error(state, "%s wants a whole number in %lld..%lld, not '%s'", option, min, max, text);
+	return v;
+}
+
+double cop_arg_real(struct argp_state *state, const char *option, const char *text, double min, double max)
+{
+	double v;
+	if (!cop_parse_f64(text, &v) || v < min || v > max)
+		argp_error(state, "%s wants a number in %g..%g, not '%s'", option, min, max, text);
+	return v;
+}

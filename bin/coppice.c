@@ -1,0 +1,86 @@
+/* coppice: the table of commands, and the way into each. */
+#include "base/mem.h"
+#include "base/str.h"
+#include "base/version.h"
+#include "commands.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct cop_command commands[] = {
+	{"run", "plan, train, all cells, collect and report on this machine", cmd_run},
+	{"pack", "images, IDX files or synthetic glyphs into one HDF5 dataset", cmd_pack},
+	{"plan", "check an experiment and write a run's folder", cmd_plan},
+	{"train", "the dense run with its checkpoints", cmd_train},
+	{"cell", "one cell of the grid", cmd_cell},
+	{"submit", "send dense -> cells -> collect to a scheduler", cmd_submit},
+	{"status", "what is done, running, queued, failed or lost", cmd_status},
+	{"cancel", "end what runs", cmd_cancel},
+	{"redo", "submit only what is missing or failed", cmd_redo},
+	{"collect", "gather the cells into results.h5 and results.csv", cmd_collect},
+	{"report", "heat map in the terminal, and report.html", cmd_report},
+	{"quantile", "exact magnitude quantiles of any HDF5 file", cmd_quantile},
+	{"mask", "make, apply, show and compare masks", cmd_mask},
+	{"show", "what is in a file of coppice's", cmd_show},
+	{"doctor", "what was found on this machine, and what is missing", cmd_doctor},
+	{"bench", "the benchmarks, each beside its floor", cmd_bench},
+};
+
+enum { NCOMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_usage(FILE *to)
+{
+	fprintf(to, "Usage: coppice COMMAND [ARGUMENTS]\n\nPruning sweeps: train once, cut, rewind, retrain, for every "
+		    "threshold and reset point.\n\n");
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].about);
+	fprintf(to,
+		"\n'coppice COMMAND --help' tells a command's options. Exit codes: 0 done, 1 failed, 2 bad usage or "
+		"input,\n"
+		"3 a needed capability is missing, 4 some cells failed, 75 checkpointed and wants to be run again.\n");
+}
+
+static int unknown_command(const char *word)
+{
+	const char *words[NCOMMANDS];
+	for (size_t i = 0; i < NCOMMANDS; i++)
+		words[i] = commands[i].name;
+	const char *near = cop_str_nearest(word, words, NCOMMANDS);
+	fprintf(stderr, "coppice: '%s' is no command", word);
+	if (near)
+		fprintf(stderr, " (did you mean '%s'?)", near);
+	fprintf(stderr, "; 'coppice --help' lists them\n");
+	return -COP_EINPUT;
+}
+
+int main(int argc, char **argv)
+{
+	argp_err_exit_status = -COP_EINPUT;
+	/* `coppice show FILE | head` is no failure worth a message */
+	signal(SIGPIPE, SIG_DFL);
+	if (argc < 2) {
+		print_usage(stderr);
+		return -COP_EINPUT;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_usage(stdout);
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("coppice %s\n", cop_version());
+		return 0;
+	}
+	for (size_t i = 0; i < NCOMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		argv[1] = cop_xasprintf("coppice %s", commands[i].name);
+		int code = commands[i].run(argc - 1, argv + 1);
+		if (fflush(stdout) != 0 || ferror(stdout)) {
+			fprintf(stderr, "coppice: cannot write to standard output\n");
+			return code ? code : -COP_EFAILED;
+		}
+		return code;
+	}
+	return unknown_command(argv[1]);
+}

@@ -1,0 +1,17 @@
+/* The processors that this process may use. */
+#ifndef COP_BASE_CPU_H
+#define COP_BASE_CPU_H
+
+#include <stddef.h>
+
+/* How many: the affinity mask, and no more than SLURM_CPUS_PER_TASK where a job sets it. At least 1. */
+int cop_cpu_count(void);
+
+/* The model's name, as /proc/cpuinfo has it, into buf; returns buf. */
+const char *cop_cpu_name(char *buf, size_t size);
+
+/* Resident memory in bytes: now, and the most so far. 0 where unknown. */
+size_t cop_memory_now(void);
+size_t cop_memory_peak(void);
+
+#endif

@@ -1,0 +1,203 @@
+/* Files; see file.h. */
+#include "base/file.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool cop_exists(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0;
+}
+
+bool cop_is_folder(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int cop_mkdirs(const char *path, struct cop_err *err)
+{
+	char *part = cop_xstrdup(path);
+	int rc = 0;
+	for (char *p = part + 1; rc == 0; p++) {
+		if (*p != '/' && *p != '\0')
+			continue;
+		char kept = *p;
+		*p = '\0';
+		if (mkdir(part, 0777) < 0 && !cop_is_folder(part))
+			rc = cop_fail_errno(err, errno == ENOSPC ? COP_EFAILED : COP_EINPUT, "cannot make folder '%s'",
+					    part);
+		*p = kept;
+		if (!kept)
+			break;
+	}
+	free(part);
+	return rc;
+}
+
+static int read_all(int fd, const char *path, char **data, size_t *len, struct cop_err *err)
+{
+	size_t n = 0, cap = 0;
+	char *buf = NULL;
+	for (;;) {
+		buf = cop_grow(buf, &cap, n + 65537, 1);
+		ssize_t got = read(fd, buf + n, cap - n - 1);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			free(buf);
+			return cop_fail_errno(err, COP_EINPUT, "cannot read '%s'", path);
+		}
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	buf[n] = '\0';
+	*data = buf;
+	*len = n;
+	return 0;
+}
+
+int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", path);
+	int rc = read_all(fd, path, data, len, err);
+	close(fd);
+	return rc;
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t put = write(fd, data, len);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -1;
+		data += put;
+		len -= (size_t)put;
+	}
+	return 0;
+}
+
+int cop_write_file(const char *path, const void *data, size_t len, struct cop_err *err)
+{
+	char *tmp = cop_temporary_name(path);
+	int rc = 0;
+	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		rc = cop_fail_errno(err, COP_EFAILED, "cannot create '%s'", path);
+		goto out;
+	}
+	if (write_all(fd, data, len) < 0)
+		rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
+	if (close(fd) < 0 && !rc)
+		rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
+	if (rc)
+		unlink(tmp);
+	else
+		rc = cop_rename_into_place(tmp, path, err);
+out:
+	free(tmp);
+	return rc;
+}
+
+char *cop_temporary_name(const char *path)
+{
+	static atomic_uint calls;
+	char host[64] = "host";
+	gethostname(host, sizeof(host) - 1);
+	char *folder = cop_folder_of(path);
+	char *name = cop_xasprintf("%s/.%s.%s.%ld.%u.tmp", folder, cop_name_of(path), host, (long)getpid(),
+				   atomic_fetch_add(&calls, 1));
+	free(folder);
+	return name;
+}
+
+static int sync_path(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int rc = fsync(fd);
+	/* some shared file systems cannot sync a folder: the rename has happened all the same */
+	if (rc < 0 && (flags & O_DIRECTORY))
+		rc = 0;
+	int kept = errno;
+	close(fd);
+	errno = kept;
+	return rc;
+}
+
+int cop_rename_into_place(const char *temporary, const char *path, struct cop_err *err)
+{
+	if (sync_path(temporary, O_RDONLY) < 0 || rename(temporary, path) < 0) {
+		int rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
+		unlink(temporary);
+		return rc;
+	}
+	char *folder = cop_folder_of(path);
+	int rc = sync_path(folder, O_RDONLY | O_DIRECTORY);
+	if (rc < 0)
+		rc = cop_fail_errno(err, COP_EFAILED, "cannot sync folder '%s'", folder);
+	free(folder);
+	return rc;
+}
+
+char *cop_program_path(void)
+{
+	char buf[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", buf, sizeof(buf) - 1);
+	if (n <= 0)
+		return cop_xstrdup("coppice");
+	buf[n] = '\0';
+	return cop_xstrdup(buf);
+}
+
+char *cop_program_folder(void)
+{
+	char *path = cop_program_path();
+	char *folder = cop_folder_of(path);
+	free(path);
+	return folder;
+}
+
+char *cop_absolute(const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real)
+		return real;
+	char here[PATH_MAX];
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		return cop_xstrdup(path);
+	return cop_xasprintf("%s/%s", here, path);
+}
+
+char *cop_folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	if (!slash)
+		return cop_xstrdup(".");
+	if (slash == path)
+		return cop_xstrdup("/");
+	return cop_xasprintf("%.*s", (int)(slash - path), path);
+}
+
+const char *cop_name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}

@@ -1,0 +1,42 @@
+/*
+ * Files. A file that exists under its final name is complete: it is written under a temporary name in the same folder,
+ * synced, and renamed.
+ */
+#ifndef COP_BASE_FILE_H
+#define COP_BASE_FILE_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+bool cop_exists(const char *path);
+bool cop_is_folder(const char *path);
+
+/* Makes a folder and those above it; one that is there is no error. */
+int cop_mkdirs(const char *path, struct cop_err *err) COP_CHECKED;
+
+/* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where it cannot be read. */
+int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err) COP_CHECKED;
+
+/* Writes and renames; after a failure neither a temporary nor a changed final file is left. */
+int cop_write_file(const char *path, const void *data, size_t len, struct cop_err *err) COP_CHECKED;
+
+/* The temporary name for `path`: same folder, unique to host, process and call, starts with a dot. The caller frees. */
+char *cop_temporary_name(const char *path);
+
+/* Syncs `temporary`, renames it to `path`, syncs the folder. On failure `temporary` is removed. */
+int cop_rename_into_place(const char *temporary, const char *path, struct cop_err *err) COP_CHECKED;
+
+/* The real path of the running executable's folder; the caller frees. */
+char *cop_program_folder(void);
+char *cop_program_path(void);
+
+/* The absolute form of `path`, which need not exist; the caller frees. */
+char *cop_absolute(const char *path);
+
+/* `path` without its last component ("." where there is none), and the last component. */
+char *cop_folder_of(const char *path);
+const char *cop_name_of(const char *path);
+
+#endif

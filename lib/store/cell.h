@@ -1,0 +1,70 @@
+/* The result of one cell, RUN/cells/NNNNNN.h5, and what of it goes into RUN/results.h5. */
+#ifndef COP_STORE_CELL_H
+#define COP_STORE_CELL_H
+
+#include "base/layout.h"
+#include "store/h5.h"
+
+enum { COP_TEXT = 64 };
+
+/* One row of the table of cells. Fractions, not percent; NaN where there is no value. */
+struct cop_row {
+	int64_t index, replicate;
+	double quantile, threshold;
+	char reset[COP_TEXT]; /* as the experiment says it: "3ep" */
+	int64_t reset_step, total, nnz;
+	double test_top1, test_top5, test_loss, val_top1;
+	double seconds, images_per_second;
+	int64_t restarts;
+	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
+};
+
+/* One row an epoch, and a first one for the state before the first step (train_* are NaN there). */
+enum cop_history_column {
+	COP_HISTORY_EPOCH,
+	COP_HISTORY_STEP,
+	COP_HISTORY_LR,
+	COP_HISTORY_TRAIN_LOSS,
+	COP_HISTORY_TRAIN_TOP1,
+	COP_HISTORY_VAL_LOSS,
+	COP_HISTORY_VAL_TOP1,
+	COP_HISTORY_VAL_TOP5,
+	COP_HISTORY_SECONDS,
+	COP_HISTORY_COLUMNS
+};
+extern const char *const cop_history_names[COP_HISTORY_COLUMNS];
+
+struct cop_history {
+	double (*row)[COP_HISTORY_COLUMNS];
+	size_t n, cap;
+};
+
+void cop_history_add(struct cop_history *h, const double row[COP_HISTORY_COLUMNS]);
+void cop_history_release(struct cop_history *h);
+int cop_history_store(struct cop_h5 *f, const char *group, const struct cop_history *h, struct cop_err *err)
+	COP_CHECKED;
+int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h, struct cop_err *err) COP_CHECKED;
+
+/* Survivors by prunable tensor. */
+struct cop_layer_count {
+	char name[COP_TENSOR_NAME];
+	int64_t total, nnz;
+};
+
+struct cop_cell {
+	struct cop_row row;
+	struct cop_history history;
+	struct cop_layer_count *layer;
+	size_t nlayers;
+	char *hash; /* experiment_hash */
+};
+
+/* Writes the file; params and mask may be NULL ("keep_weights": false). `experiment` is the resolved JSON. */
+int cop_cell_write(const char *path, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
+		   const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,
+		   struct cop_err *err) COP_CHECKED;
+/* Reads everything but weights and masks. A file that is not a complete cell is COP_EINPUT. */
+int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err) COP_CHECKED;
+void cop_cell_release(struct cop_cell *c);
+
+#endif

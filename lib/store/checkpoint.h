@@ -1,0 +1,46 @@
+/*
+ * Checkpoints, masks and the tensors of a cell, as docs/files.md lays them out: /params/LAYER/TENSOR with attribute
+ * `prunable`, /buffers/…, /optimizer/SLOT/…, /masks/….
+ */
+#ifndef COP_STORE_CHECKPOINT_H
+#define COP_STORE_CHECKPOINT_H
+
+#include "base/layout.h"
+#include "store/h5.h"
+
+enum { COP_SLOTS_MAX = 4, COP_SUMS = 8 };
+
+/* What training is at a step. Arenas are of their layout's `total` elements, aligned to 64 bytes. */
+struct cop_checkpoint {
+	struct cop_layout params, buffers;
+	float *param, *buffer;
+	const char *slot_name[COP_SLOTS_MAX]; /* "momentum", "adam_m", …: constants */
+	float *slot[COP_SLOTS_MAX];           /* same layout as params */
+	size_t nslots;
+	int64_t step;
+	double epoch;
+	char *experiment; /* the resolved experiment as JSON */
+	char *hash;       /* experiment_hash */
+};
+
+/* The caller fills *c and keeps its arenas. */
+int cop_checkpoint_write(const char *path, const struct cop_checkpoint *c, struct cop_err *err) COP_CHECKED;
+
+/* Reads a whole checkpoint; release it. `slots`: whether to read the optimizer's too. */
+int cop_checkpoint_read(const char *path, struct cop_checkpoint *c, bool slots, struct cop_err *err) COP_CHECKED;
+void cop_checkpoint_release(struct cop_checkpoint *c); /* frees arenas and layouts; {0} is allowed */
+
+/* The pieces, for files that hold some of them. Groups start without a slash ("params"). */
+int cop_store_tensors(struct cop_h5 *f, const char *group, const struct cop_layout *l, const float *arena, int deflate,
+		      struct cop_err *err) COP_CHECKED;
+/* Reads the layout of `group` (in the order of the attribute `order` where there is one) and then its values. */
+int cop_load_tensors(struct cop_h5 *f, const char *group, struct cop_layout *l, float **arena, struct cop_err *err)
+	COP_CHECKED;
+/* Reads values into an arena of a layout that is known; a missing tensor or another shape is COP_EINPUT. */
+int cop_load_known(struct cop_h5 *f, const char *group, const struct cop_layout *l, float *arena, struct cop_err *err)
+	COP_CHECKED;
+/* Masks: one byte a weight, {0,1}, in the params' layout; only prunable tensors are stored. Padding is 1. */
+int cop_store_masks(struct cop_h5 *f, const struct cop_layout *l, const uint8_t *mask, struct cop_err *err) COP_CHECKED;
+int cop_load_masks(struct cop_h5 *f, const struct cop_layout *l, uint8_t *mask, struct cop_err *err) COP_CHECKED;
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * Datasets: /train/images uint8 (N,H,W,C), /train/labels int32 (N), the same under /test, /classes strings (K); root
+ * `mean`, `std` float32 (C) over the training images scaled to [0,1], and `fingerprint`, a hash of all images and
+ * labels in order (16 hex digits), by which a run knows its data again.
+ */
+#ifndef COP_STORE_DATASET_H
+#define COP_STORE_DATASET_H
+
+#include "store/h5.h"
+
+enum cop_split { COP_SPLIT_TRAIN, COP_SPLIT_TEST, COP_SPLITS };
+enum { COP_CHANNELS_MAX = 4, COP_FINGERPRINT = 17 };
+extern const char *const cop_split_names[COP_SPLITS]; /* "train", "test" */
+
+/* What a dataset's file says without its images. */
+struct cop_dataset_info {
+	char *path;
+	int height, width, channels, nclasses;
+	char **classes;
+	int64_t n[COP_SPLITS];
+	float mean[COP_CHANNELS_MAX], std[COP_CHANNELS_MAX];
+	char fingerprint[COP_FINGERPRINT];
+};
+
+/* COP_EINPUT: missing file ("make one with 'coppice pack'"), other format, shapes that do not fit together. */
+int cop_dataset_info_read(const char *path, struct cop_dataset_info *d, struct cop_err *err) COP_CHECKED;
+void cop_dataset_info_release(struct cop_dataset_info *d);
+
+/* Reads all images (N,H,W,C) and labels (N) of a split; the caller frees. A label outside the classes is COP_EINPUT. */
+int cop_dataset_read(const struct cop_dataset_info *d, enum cop_split split, uint8_t **images, int32_t **labels,
+		     struct cop_err *err) COP_CHECKED;
+
+/* Writing: images go in one by one in order; sums for mean and std, and the fingerprint, are kept on the way. */
+struct cop_dataset_writer;
+int cop_dataset_create(struct cop_dataset_writer **w, const char *path, int height, int width, int channels,
+		       const char *const *classes, int nclasses, struct cop_err *err) COP_CHECKED;
+int cop_dataset_add(struct cop_dataset_writer *w, enum cop_split split, const uint8_t *image, int32_t label,
+		    struct cop_err *err) COP_CHECKED;
+/* Frees `w` whatever happens; a dataset without training images is COP_EINPUT. */
+int cop_dataset_commit(struct cop_dataset_writer *w, struct cop_err *err) COP_CHECKED;
+void cop_dataset_abandon(struct cop_dataset_writer *w); /* NULL is allowed */
+
+#endif

@@ -1,0 +1,304 @@
+/* HDF5 files: datasets; see h5.h. */
+#include "base/layout.h"
+#include "base/mem.h"
+#include "store/h5.h"
+#include "store/h5_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES = 1 << 20, PLAIN_BYTES = 4096 };
+
+hid_t cop_h5_native(enum cop_h5_type type)
+{
+	switch (type) {
+	case COP_H5_U8:
+		return H5T_NATIVE_UINT8;
+	case COP_H5_I32:
+		return H5T_NATIVE_INT32;
+	case COP_H5_I64:
+		return H5T_NATIVE_INT64;
+	case COP_H5_F32:
+		return H5T_NATIVE_FLOAT;
+	case COP_H5_F64:
+		return H5T_NATIVE_DOUBLE;
+	}
+	COP_BUG("no such type");
+}
+
+static hid_t stored_type(enum cop_h5_type type)
+{
+	switch (type) {
+	case COP_H5_U8:
+		return H5T_STD_U8LE;
+	case COP_H5_I32:
+		return H5T_STD_I32LE;
+	case COP_H5_I64:
+		return H5T_STD_I64LE;
+	case COP_H5_F32:
+		return H5T_IEEE_F32LE;
+	case COP_H5_F64:
+		return H5T_IEEE_F64LE;
+	}
+	COP_BUG("no such type");
+}
+
+/* Chunks of about a megabyte along the first dimensions, checked and, if asked, deflated. */
+static void set_chunks(hid_t dcpl, int rank, const hsize_t *dim, size_t size, int deflate)
+{
+	hsize_t chunk[COP_RANK_MAX];
+	hsize_t room = CHUNK_BYTES / size;
+	for (int i = rank - 1; i >= 0; i--) {
+		chunk[i] = dim[i] < room ? dim[i] : room;
+		room = room / chunk[i] ? room / chunk[i] : 1;
+	}
+	H5Pset_chunk(dcpl, rank, chunk);
+	if (deflate) {
+		H5Pset_shuffle(dcpl);
+		H5Pset_deflate(dcpl, (unsigned)deflate);
+	}
+	H5Pset_fletcher32(dcpl);
+}
+
+static hid_t link_list(void)
+{
+	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
+	H5Pset_create_intermediate_group(lcpl, 1);
+	return lcpl;
+}
+
+int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int rank, const int64_t *dim,
+		 const void *data, int deflate, struct cop_err *err)
+{
+	hsize_t d[COP_RANK_MAX], count = 1;
+	for (int i = 0; i < rank; i++)
+		count *= d[i] = (hsize_t)dim[i];
+	size_t size = H5Tget_size(cop_h5_native(type));
+	hid_t lcpl = link_list();
+	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	if (rank && count && (count * size > PLAIN_BYTES || deflate))
+		set_chunks(dcpl, rank, d, size, deflate);
+	hid_t space = rank ? H5Screate_simple(rank, d, NULL) : H5Screate(H5S_SCALAR);
+	hid_t set = H5Dcreate2(f->id, path, stored_type(type), space, lcpl, dcpl, H5P_DEFAULT);
+	int rc = 0;
+	if (set < 0 || (count && H5Dwrite(set, cop_h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
+		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
+	if (set >= 0 && H5Dclose(set) < 0 && !rc)
+		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
+	H5Sclose(space);
+	H5Pclose(dcpl);
+	H5Pclose(lcpl);
+	return rc;
+}
+
+int cop_h5_write_strings(struct cop_h5 *f, const char *path, const char *const *v, size_t n, struct cop_err *err)
+{
+	hsize_t d = n;
+	hid_t lcpl = link_list();
+	hid_t type = H5Tcopy(H5T_C_S1);
+	H5Tset_size(type, H5T_VARIABLE);
+	H5Tset_cset(type, H5T_CSET_UTF8);
+	hid_t space = H5Screate_simple(1, &d, NULL);
+	hid_t set = H5Dcreate2(f->id, path, type, space, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+	int rc = 0;
+	if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, v) < 0))
+		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
+	if (set >= 0)
+		H5Dclose(set);
+	H5Sclose(space);
+	H5Tclose(type);
+	H5Pclose(lcpl);
+	return rc;
+}
+
+static int open_set(struct cop_h5 *f, const char *path, hid_t *set, hid_t *space, struct cop_err *err)
+{
+	*set = cop_h5_has(f, path) ? H5Dopen2(f->id, path, H5P_DEFAULT) : -1;
+	if (*set < 0)
+		return cop_fail(err, COP_EINPUT, "'%s' has no dataset '%s'", f->path, path);
+	*space = H5Dget_space(*set);
+	return 0;
+}
+
+/* One string of fixed or variable length out of what H5Dread filled. */
+static char *copy_string(const char *buf, size_t i, size_t size, bool variable)
+{
+	if (variable) {
+		const char *s = ((char *const *)(const void *)buf)[i];
+		return cop_xstrdup(s ? s : "");
+	}
+	return cop_xasprintf("%.*s", (int)size, buf + i * size);
+}
+
+int cop_h5_read_strings(struct cop_h5 *f, const char *path, char ***v, size_t *n, struct cop_err *err)
+{
+	hid_t set = -1, space = -1;
+	int rc = open_set(f, path, &set, &space, err);
+	if (rc)
+		return rc;
+	hid_t type = H5Dget_type(set);
+	hssize_t count = H5Sget_simple_extent_npoints(space);
+	bool text = H5Tget_class(type) == H5T_STRING, variable = text && H5Tis_variable_str(type) > 0;
+	size_t size = variable ? sizeof(char *) : H5Tget_size(type);
+	char *buf = cop_xcalloc((size_t)(count > 0 ? count : 0) + 1, size);
+	if (!text || count < 0)
+		rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' holds no strings", path, f->path);
+	else if (count && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
+		rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read", path);
+	if (!rc) {
+		*n = (size_t)count;
+		*v = cop_xcalloc(*n, sizeof(char *));
+		for (size_t i = 0; i < *n; i++)
+			(*v)[i] = copy_string(buf, i, size, variable);
+		if (variable && count)
+			H5Dvlen_reclaim(type, space, H5P_DEFAULT, buf);
+	}
+	free(buf);
+	H5Tclose(type);
+	H5Sclose(space);
+	H5Dclose(set);
+	return rc;
+}
+
+int cop_h5_shape(struct cop_h5 *f, const char *path, int *rank, int64_t *dim, struct cop_err *err)
+{
+	hid_t set = -1, space = -1;
+	int rc = open_set(f, path, &set, &space, err);
+	if (rc)
+		return rc;
+	int n = H5Sget_simple_extent_ndims(space);
+	hsize_t d[H5S_MAX_RANK];
+	if (n < 0 || n > COP_RANK_MAX || H5Sget_simple_extent_dims(space, d, NULL) < 0) {
+		rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' has %d dimensions, at most %d are known", path, f->path, n,
+			      COP_RANK_MAX);
+	} else {
+		*rank = n;
+		for (int i = 0; i < n; i++)
+			dim[i] = (int64_t)d[i];
+	}
+	H5Sclose(space);
+	H5Dclose(set);
+	return rc;
+}
+
+int cop_h5_read(struct cop_h5 *f, const char *path, enum cop_h5_type type, size_t count, void *data,
+		struct cop_err *err)
+{
+	hid_t set = -1, space = -1;
+	int rc = open_set(f, path, &set, &space, err);
+	if (rc)
+		return rc;
+	hssize_t there = H5Sget_simple_extent_npoints(space);
+	if (there != (hssize_t)count)
+		rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' has %lld elements, %zu expected", path, f->path,
+			      (long long)there, count);
+	else if (count && H5Dread(set, cop_h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
+		rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read", path);
+	H5Sclose(space);
+	H5Dclose(set);
+	return rc;
+}
+
+struct visiting {
+	struct cop_h5 *f;
+	const char *group;
+	int (*visit)(struct cop_h5 *f, const char *path, void *user, struct cop_err *err);
+	void *user;
+	struct cop_err *err;
+};
+
+static herr_t visit_object(hid_t id, const char *name, const H5O_info_t *info, void *user)
+{
+	struct visiting *v = user;
+	(void)id;
+	return info->type == H5O_TYPE_DATASET ? v->visit(v->f, name, v->user, v->err) : 0;
+}
+
+int cop_h5_visit(struct cop_h5 *f, const char *group,
+		 int (*visit)(struct cop_h5 *f, const char *path, void *user, struct cop_err *err), void *user,
+		 struct cop_err *err)
+{
+	struct visiting v = {.f = f, .group = group, .visit = visit, .user = user, .err = err};
+	struct cop_err before = {0};
+	if (err)
+		before = *err;
+	if (!cop_h5_has(f, group) && strcmp(group, "/") != 0)
+		return cop_fail(err, COP_EINPUT, "'%s' has no group '%s'", f->path, group);
+	herr_t rc = H5Ovisit_by_name2(f->id, group, H5_INDEX_NAME, H5_ITER_INC, visit_object, &v, H5O_INFO_BASIC,
+				      H5P_DEFAULT);
+	if (rc < 0 && err && memcmp(&before, err, sizeof(before)) == 0)
+		return cop_h5_fail(err, COP_EINPUT, f, "cannot list", group);
+	return rc;
+}
+
+struct cop_h5_rows {
+	struct cop_h5 *f;
+	char *path;
+	hid_t set;
+	enum cop_h5_type type;
+	int rank;
+	hsize_t dim[COP_RANK_MAX]; /* dim[0]: rows so far */
+};
+
+int cop_h5_rows_create(struct cop_h5_rows **out, struct cop_h5 *f, const char *path, enum cop_h5_type type, int rank,
+		       const int64_t *dim, int deflate, struct cop_err *err)
+{
+	struct cop_h5_rows *r = cop_xcalloc(1, sizeof(*r));
+	*r = (struct cop_h5_rows){.f = f, .path = cop_xstrdup(path), .type = type, .rank = rank};
+	hsize_t chunk[COP_RANK_MAX], most[COP_RANK_MAX];
+	for (int i = 0; i < rank; i++) {
+		chunk[i] = (hsize_t)dim[i];
+		r->dim[i] = most[i] = i ? chunk[i] : 0;
+	}
+	most[0] = H5S_UNLIMITED;
+	hid_t lcpl = link_list();
+	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	H5Pset_chunk(dcpl, rank, chunk);
+	if (deflate)
+		H5Pset_deflate(dcpl, (unsigned)deflate);
+	H5Pset_fletcher32(dcpl);
+	hid_t space = H5Screate_simple(rank, r->dim, most);
+	r->set = H5Dcreate2(f->id, path, stored_type(type), space, lcpl, dcpl, H5P_DEFAULT);
+	H5Sclose(space);
+	H5Pclose(dcpl);
+	H5Pclose(lcpl);
+	if (r->set < 0) {
+		int rc = cop_h5_fail(err, COP_EFAILED, f, "cannot create", path);
+		cop_h5_rows_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+int cop_h5_rows_append(struct cop_h5_rows *r, const void *data, int64_t rows, struct cop_err *err)
+{
+	if (rows == 0)
+		return 0;
+	hsize_t start[COP_RANK_MAX] = {r->dim[0]}, count[COP_RANK_MAX];
+	for (int i = 0; i < r->rank; i++)
+		count[i] = r->dim[i];
+	count[0] = (hsize_t)rows;
+	r->dim[0] += (hsize_t)rows;
+	int rc = 0;
+	hid_t space = -1, memory = H5Screate_simple(r->rank, count, NULL);
+	if (H5Dset_extent(r->set, r->dim) < 0 || (space = H5Dget_space(r->set)) < 0 ||
+	    H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+	    H5Dwrite(r->set, cop_h5_native(r->type), memory, space, H5P_DEFAULT, data) < 0)
+		rc = cop_h5_fail(err, COP_EFAILED, r->f, "cannot write", r->path);
+	if (space >= 0)
+		H5Sclose(space);
+	H5Sclose(memory);
+	return rc;
+}
+
+void cop_h5_rows_free(struct cop_h5_rows *r)
+{
+	if (!r)
+		return;
+	if (r->set >= 0)
+		H5Dclose(r->set);
+	free(r->path);
+	free(r);
+}

@@ -1,0 +1,53 @@
+# What the test scripts share; source it first. Each check prints one TAP line.
+set -uo pipefail
+# h5py and numpy belong to the system's python on Debian, whatever else comes first in PATH
+PYTHON=python3
+for p in /usr/bin/python3 python3; do
+	if "$p" -c 'import h5py, numpy' 2>/dev/null; then
+		PYTHON=$p
+		break
+	fi
+done
+SHARED=${COPPICE_SHARED:-$ROOT/../shared}
+
+ok() { echo "ok $*"; }
+no() { echo "not ok $*"; }
+skip() { echo "ok $1 # SKIP $2"; } # skip NAME WHY
+check() { # check NAME COMMAND...: the command succeeds
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then ok "$name"; else
+		no "$name"
+		echo "# $*" "$out"
+	fi
+}
+
+# expect NAME CODE PATTERN COMMAND...: exit code, and an extended regular expression that stdout or stderr must match
+expect() {
+	local name=$1 code=$2 pattern=$3 out status
+	shift 3
+	out=$("$@" 2>&1)
+	status=$?
+	if [ "$status" -ne "$code" ]; then
+		no "$name: exit code $status, expected $code"
+		echo "# $*"
+		echo "$out" | tail -n 20 | sed 's/^/#   /'
+	elif ! grep -qE -- "$pattern" <<<"$out"; then
+		no "$name: no '$pattern' in the output"
+		echo "$out" | tail -n 20 | sed 's/^/#   /'
+	else
+		ok "$name"
+	fi
+}
+
+# same NAME EXPECTED-FILE COMMAND...: stdout is the file's, exit code 0
+same() {
+	local name=$1 expected=$2 out
+	shift 2
+	if out=$("$@" 2>/dev/null) && out=$(diff "$expected" - <<<"$out"); then ok "$name"; else
+		no "$name"
+		echo "$out" | head -n 40 | sed 's/^/#   /'
+	fi
+}
+
+has_python() { "$PYTHON" -c 'import h5py, numpy' 2>/dev/null; }

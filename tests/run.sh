@@ -1,0 +1,67 @@
+#!/bin/bash
+# Runs the tests: run.sh [unit] [cli] [slurm] [extra]; without arguments all of them. A unit test is a program, the
+# others are scripts; each prints TAP ("ok NAME", "not ok NAME", "ok NAME # SKIP why"). Scripts run in an empty folder
+# of their own with the built program first in PATH. The last line is 'N passed, N failed, N skipped'; exits 1 on failure.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+build=$root/${BUILD:-build}
+groups=("$@")
+[ $# -gt 0 ] || groups=(unit cli fault slurm extra)
+passed=0 failed=0 skipped=0
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/coppice-check.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+tally() { # tally NAME FILE STATUS: what a test printed, and its exit code
+	local name=$1 file=$2 status=$3 ok no skip
+	skip=$(grep -cE '^ok .*# *(SKIP|skip)' "$file")
+	ok=$(($(grep -cE '^ok ' "$file") - skip))
+	no=$(grep -cE '^not ok ' "$file")
+	if [ "$status" -ne 0 ] && [ "$no" -eq 0 ] || [ $((ok + no + skip)) -eq 0 ]; then
+		no=$((no + 1))
+		echo "not ok $name ended with exit code $status"
+		tail -n 30 "$file" | sed 's/^/    /'
+	elif [ "$no" -gt 0 ]; then
+		grep -vE '^ok ' "$file" | tail -n 80 | sed "s/^/    /"
+	fi
+	grep -E '^ok .*# *(SKIP|skip)' "$file" | sed "s/^ok /  skipped: $name: /"
+	passed=$((passed + ok)) failed=$((failed + no)) skipped=$((skipped + skip))
+}
+
+run_one() { # run_one NAME COMMAND...
+	local name=$1 started=$SECONDS status
+	shift
+	mkdir -p "$scratch/$name"
+	(cd "$scratch/$name" && env PATH="$build:$PATH" ROOT="$root" BUILD="$build" CMOCKA_MESSAGE_OUTPUT=TAP \
+		timeout --kill-after=10 "${TEST_LIMIT:-1200}" "$@" </dev/null >"$scratch/$name.out" 2>&1)
+	status=$?
+	echo "$name ($((SECONDS - started)) s)"
+	tally "$name" "$scratch/$name.out" $status
+	rm -rf "${scratch:?}/$name"
+}
+
+for group in "${groups[@]}"; do
+	case $group in
+	unit)
+		for src in tests/unit/test_*.c; do
+			name=$(basename "$src" .c)
+			run_one "unit-$name" "$build/tests/$name"
+		done
+		;;
+	extra)
+		run_one lint bash -c 'make -s -C "$ROOT" lint && echo "ok lint" || echo "not ok lint"'
+		for san in asan ubsan; do
+			run_one "$san" bash -c "make -s -C \"\$ROOT\" $san && echo 'ok $san' || echo 'not ok $san'"
+		done
+		;;
+	*)
+		for script in tests/"$group"/*.sh; do
+			name=$(basename "$script" .sh)
+			[ -e "$script" ] && [ "$(head -c 2 "$script")" = '#!' ] && grep -q '^# test:' "$script" || continue
+			run_one "$group-$name" bash "$root/$script"
+		done
+		;;
+	esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
