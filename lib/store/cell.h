@@ -5,6 +5,8 @@
 #include "base/layout.h"
 #include "store/h5.h"
 
+#define COP_CELL_FORMAT "coppice-cell"
+
 enum { COP_TEXT = 64 };
 
 /* One row of the table of cells. Fractions, not percent; NaN where there is no value. */

@@ -8,7 +8,9 @@
 #include "base/layout.h"
 #include "store/h5.h"
 
-enum { COP_SLOTS_MAX = 4, COP_SUMS = 8 };
+#define COP_CHECKPOINT_FORMAT "coppice-checkpoint"
+
+enum { COP_SLOTS_MAX = 4 };
 
 /* What training is at a step. Arenas are of their layout's `total` elements, aligned to 64 bytes. */
 struct cop_checkpoint {
@@ -30,10 +32,14 @@ int cop_checkpoint_write(const char *path, const struct cop_checkpoint *c, struc
 int cop_checkpoint_read(const char *path, struct cop_checkpoint *c, bool slots, struct cop_err *err) COP_CHECKED;
 void cop_checkpoint_release(struct cop_checkpoint *c); /* frees arenas and layouts; {0} is allowed */
 
+/* The same within a file that holds more (training in progress keeps its history beside the checkpoint). */
+int cop_checkpoint_store(struct cop_h5 *f, const struct cop_checkpoint *c, struct cop_err *err) COP_CHECKED;
+int cop_checkpoint_load(struct cop_h5 *f, struct cop_checkpoint *c, bool slots, struct cop_err *err) COP_CHECKED;
+
 /* The pieces, for files that hold some of them. Groups start without a slash ("params"). */
 int cop_store_tensors(struct cop_h5 *f, const char *group, const struct cop_layout *l, const float *arena, int deflate,
 		      struct cop_err *err) COP_CHECKED;
-/* Reads the layout of `group` (in the order of the attribute `order` where there is one) and then its values. */
+/* Reads the layout of `group` (in the order that /order/GROUP gives) and then its values. */
 int cop_load_tensors(struct cop_h5 *f, const char *group, struct cop_layout *l, float **arena, struct cop_err *err)
 	COP_CHECKED;
 /* Reads values into an arena of a layout that is known; a missing tensor or another shape is COP_EINPUT. */

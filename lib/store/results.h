@@ -4,6 +4,8 @@
 
 #include "store/cell.h"
 
+#define COP_RESULTS_FORMAT "coppice-results"
+
 /* The dense network of a replicate: what final.h5's run measured. */
 struct cop_dense {
 	int64_t replicate, total; /* total: prunable weights */

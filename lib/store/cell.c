@@ -1,0 +1,254 @@
+/* The result of a cell; see cell.h. */
+#include "store/cell.h"
+
+#include "base/mem.h"
+#include "store/checkpoint.h"
+#include "store/row_fields.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
+	[COP_HISTORY_EPOCH] = "epoch",
+	[COP_HISTORY_STEP] = "step",
+	[COP_HISTORY_LR] = "lr",
+	[COP_HISTORY_TRAIN_LOSS] = "train_loss",
+	[COP_HISTORY_TRAIN_TOP1] = "train_top1",
+	[COP_HISTORY_VAL_LOSS] = "val_loss",
+	[COP_HISTORY_VAL_TOP1] = "val_top1",
+	[COP_HISTORY_VAL_TOP5] = "val_top5",
+	[COP_HISTORY_SECONDS] = "seconds",
+};
+
+#define FIELD(kind, name)                                   \
+	{                                                   \
+#name, kind, offsetof(struct cop_row, name) \
+	}
+const struct cop_row_field cop_row_fields[] = {
+	FIELD(COP_FIELD_I64, index),     FIELD(COP_FIELD_I64, replicate),
+	FIELD(COP_FIELD_F64, quantile),  FIELD(COP_FIELD_F64, threshold),
+	FIELD(COP_FIELD_TEXT, reset),    FIELD(COP_FIELD_I64, reset_step),
+	FIELD(COP_FIELD_I64, total),     FIELD(COP_FIELD_I64, nnz),
+	FIELD(COP_FIELD_F64, test_top1), FIELD(COP_FIELD_F64, test_top5),
+	FIELD(COP_FIELD_F64, test_loss), FIELD(COP_FIELD_F64, val_top1),
+	FIELD(COP_FIELD_F64, seconds),   FIELD(COP_FIELD_F64, images_per_second),
+	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
+	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
+};
+const size_t cop_row_nfields = sizeof(cop_row_fields) / sizeof(cop_row_fields[0]);
+
+void cop_history_add(struct cop_history *h, const double row[COP_HISTORY_COLUMNS])
+{
+	h->row = cop_grow(h->row, &h->cap, h->n + 1, sizeof(*h->row));
+	memcpy(h->row[h->n++], row, sizeof(*h->row));
+}
+
+void cop_history_release(struct cop_history *h)
+{
+	free(h->row);
+	*h = (struct cop_history){0};
+}
+
+int cop_history_store(struct cop_h5 *f, const char *group, const struct cop_history *h, struct cop_err *err)
+{
+	int64_t dim = (int64_t)h->n;
+	double *column = cop_xcalloc(h->n, sizeof(*column));
+	int rc = 0;
+	for (int c = 0; c < COP_HISTORY_COLUMNS && !rc; c++) {
+		char *path = cop_xasprintf("%s/%s", group, cop_history_names[c]);
+		for (size_t i = 0; i < h->n; i++)
+			column[i] = h->row[i][c];
+		rc = cop_h5_write(f, path, COP_H5_F64, 1, &dim, column, 0, err);
+		free(path);
+	}
+	free(column);
+	return rc;
+}
+
+int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h, struct cop_err *err)
+{
+	int rank = 0, rc = 0;
+	int64_t dim[COP_RANK_MAX] = {0};
+	char *path = cop_xasprintf("%s/epoch", group);
+	rc = cop_h5_shape(f, path, &rank, dim, err);
+	free(path);
+	if (rc)
+		return rc;
+	if (rank != 1)
+		return cop_fail(err, COP_EINPUT, "'%s' in '%s' is no history", group, cop_h5_path(f));
+	h->n = h->cap = (size_t)dim[0];
+	h->row = cop_xcalloc(h->n, sizeof(*h->row));
+	double *column = cop_xcalloc(h->n, sizeof(*column));
+	for (int c = 0; c < COP_HISTORY_COLUMNS && !rc; c++) {
+		path = cop_xasprintf("%s/%s", group, cop_history_names[c]);
+		rc = cop_h5_read(f, path, COP_H5_F64, h->n, column, err);
+		for (size_t i = 0; i < h->n; i++)
+			h->row[i][c] = column[i];
+		free(path);
+	}
+	free(column);
+	if (rc)
+		cop_history_release(h);
+	return rc;
+}
+
+static int put_row(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		const void *v = (const char *)row + d->offset;
+		if (d->kind == COP_FIELD_I64)
+			rc = cop_h5_put_i64(f, "/", d->name, *(const int64_t *)v, err);
+		else if (d->kind == COP_FIELD_F64)
+			rc = cop_h5_put_f64(f, "/", d->name, *(const double *)v, err);
+		else
+			rc = cop_h5_put_str(f, "/", d->name, v, err);
+	}
+	return rc;
+}
+
+static int get_row(struct cop_h5 *f, struct cop_row *row, struct cop_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		void *v = (char *)row + d->offset;
+		char *text = NULL;
+		if (d->kind == COP_FIELD_I64)
+			rc = cop_h5_get_i64(f, "/", d->name, v, err);
+		else if (d->kind == COP_FIELD_F64)
+			rc = cop_h5_get_f64(f, "/", d->name, v, err);
+		else if (!(rc = cop_h5_get_str(f, "/", d->name, &text, err)))
+			snprintf(v, COP_TEXT, "%s", text);
+		free(text);
+	}
+	return rc;
+}
+
+int cop_layers_store(struct cop_h5 *f, const char *group, const struct cop_layer_count *layer, size_t n,
+		     struct cop_err *err)
+{
+	const char **name = cop_xcalloc(n, sizeof(*name));
+	int64_t *total = cop_xcalloc(n, sizeof(*total)), *nnz = cop_xcalloc(n, sizeof(*nnz)), dim = (int64_t)n;
+	for (size_t i = 0; i < n; i++) {
+		name[i] = layer[i].name;
+		total[i] = layer[i].total;
+		nnz[i] = layer[i].nnz;
+	}
+	char *p_name = cop_xasprintf("%s/name", group), *p_total = cop_xasprintf("%s/total", group),
+	     *p_nnz = cop_xasprintf("%s/nnz", group);
+	int rc = cop_h5_write_strings(f, p_name, name, n, err);
+	if (!rc)
+		rc = cop_h5_write(f, p_total, COP_H5_I64, 1, &dim, total, 0, err);
+	if (!rc)
+		rc = cop_h5_write(f, p_nnz, COP_H5_I64, 1, &dim, nnz, 0, err);
+	free(p_name);
+	free(p_total);
+	free(p_nnz);
+	free(name);
+	free(total);
+	free(nnz);
+	return rc;
+}
+
+int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count **layer, size_t *n, struct cop_err *err)
+{
+	char **name = NULL;
+	size_t count = 0;
+	char *p_name = cop_xasprintf("%s/name", group), *p_total = cop_xasprintf("%s/total", group),
+	     *p_nnz = cop_xasprintf("%s/nnz", group);
+	int rc = cop_h5_read_strings(f, p_name, &name, &count, err);
+	int64_t *total = cop_xcalloc(count, sizeof(*total)), *nnz = cop_xcalloc(count, sizeof(*nnz));
+	if (!rc)
+		rc = cop_h5_read(f, p_total, COP_H5_I64, count, total, err);
+	if (!rc)
+		rc = cop_h5_read(f, p_nnz, COP_H5_I64, count, nnz, err);
+	struct cop_layer_count *got = cop_xcalloc(count, sizeof(*got));
+	for (size_t i = 0; i < count; i++) {
+		snprintf(got[i].name, sizeof(got[i].name), "%s", name[i]);
+		got[i].total = total[i];
+		got[i].nnz = nnz[i];
+		free(name[i]);
+	}
+	free(name);
+	free(total);
+	free(nnz);
+	free(p_name);
+	free(p_total);
+	free(p_nnz);
+	if (rc) {
+		free(got);
+		return rc;
+	}
+	*layer = got;
+	*n = count;
+	return 0;
+}
+
+static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
+		     const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,
+		     struct cop_err *err)
+{
+	int rc = put_row(f, &c->row, err);
+	if (!rc)
+		rc = cop_h5_put_str(f, "/", "experiment", experiment, err);
+	if (!rc)
+		rc = cop_h5_put_str(f, "/", "experiment_hash", c->hash ? c->hash : "", err);
+	if (!rc)
+		rc = cop_history_store(f, "history", &c->history, err);
+	if (!rc)
+		rc = cop_layers_store(f, "layers", c->layer, c->nlayers, err);
+	if (!rc && param)
+		rc = cop_store_tensors(f, "params", l, param, 1, err);
+	if (!rc && param && buffers && buffers->n)
+		rc = cop_store_tensors(f, "buffers", buffers, buffer, 0, err);
+	if (!rc && mask)
+		rc = cop_store_masks(f, l, mask, err);
+	return rc;
+}
+
+int cop_cell_write(const char *path, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
+		   const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,
+		   struct cop_err *err)
+{
+	struct cop_h5 *f;
+	int rc = cop_h5_create(&f, path, COP_CELL_FORMAT, err);
+	if (rc)
+		return rc;
+	rc = fill_file(f, c, experiment, l, param, mask, buffers, buffer, err);
+	if (rc) {
+		cop_h5_abandon(f);
+		return rc;
+	}
+	return cop_h5_commit(f, err);
+}
+
+int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
+{
+	struct cop_h5 *f;
+	*c = (struct cop_cell){0};
+	int rc = cop_h5_open(&f, path, COP_CELL_FORMAT, err);
+	if (rc)
+		return rc;
+	rc = get_row(f, &c->row, err);
+	if (!rc)
+		rc = cop_h5_get_str(f, "/", "experiment_hash", &c->hash, err);
+	if (!rc)
+		rc = cop_history_load(f, "history", &c->history, err);
+	if (!rc)
+		rc = cop_layers_load(f, "layers", &c->layer, &c->nlayers, err);
+	cop_h5_close(f);
+	if (rc)
+		cop_cell_release(c);
+	return rc;
+}
+
+void cop_cell_release(struct cop_cell *c)
+{
+	cop_history_release(&c->history);
+	free(c->layer);
+	free(c->hash);
+	*c = (struct cop_cell){0};
+}

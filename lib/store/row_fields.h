@@ -1,0 +1,24 @@
+/* The fields of struct cop_row as a table: a cell's attributes, the compound type of results.h5 and results.csv are
+ * all made from it. Also the storing of layer counts, which cells and results share. */
+#ifndef COP_STORE_ROW_FIELDS_H
+#define COP_STORE_ROW_FIELDS_H
+
+#include "store/cell.h"
+
+enum cop_field_kind { COP_FIELD_I64, COP_FIELD_F64, COP_FIELD_TEXT }; /* TEXT: char[COP_TEXT] */
+
+struct cop_row_field {
+	const char *name;
+	enum cop_field_kind kind;
+	size_t offset;
+};
+
+extern const struct cop_row_field cop_row_fields[];
+extern const size_t cop_row_nfields;
+
+int cop_layers_store(struct cop_h5 *f, const char *group, const struct cop_layer_count *layer, size_t n,
+		     struct cop_err *err) COP_CHECKED;
+int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count **layer, size_t *n, struct cop_err *err)
+	COP_CHECKED;
+
+#endif
