@@ -1,0 +1,124 @@
+/* Text as it is shown; see text.h. */
+#include "report/text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPLACEMENT "\xEF\xBF\xBD"
+
+/* The bytes of the code point at `s` into *code; 0 where there is none (RFC 3629: shortest form, no surrogates). */
+static size_t decode(const unsigned char *s, uint32_t *code)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n = s[0] < 0x80             ? 1
+		   : (s[0] & 0xE0) == 0xC0 ? 2
+		   : (s[0] & 0xF0) == 0xE0 ? 3
+		   : (s[0] & 0xF8) == 0xF0 ? 4
+					   : 0;
+	if (n <= 1) {
+		*code = s[0];
+		return n;
+	}
+	uint32_t c = s[0] & (0x7Fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xC0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3Fu);
+	}
+	*code = c;
+	return c < least[n] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000) ? 0 : n;
+}
+
+size_t cop_text_width(const char *s)
+{
+	size_t width = 0;
+	uint32_t code;
+	for (const unsigned char *p = (const unsigned char *)s; *p; width++) {
+		size_t n = decode(p, &code);
+		p += n ? n : 1;
+	}
+	return width;
+}
+
+char *cop_text_clean(const char *s)
+{
+	struct cop_str b = {0};
+	uint32_t code;
+	for (const char *p = s; *p;) {
+		size_t n = decode((const unsigned char *)p, &code);
+		bool control = code < 0x20 || (code >= 0x7F && code < 0xA0);
+		if (!n || control)
+			cop_str_add(&b, REPLACEMENT);
+		else
+			cop_str_addn(&b, p, n);
+		p += n ? n : 1;
+	}
+	return cop_str_take(&b);
+}
+
+const char *cop_text_number(double v, char buf[COP_NUMBER_TEXT])
+{
+	for (int digits = 1; digits <= 17; digits++) {
+		snprintf(buf, COP_NUMBER_TEXT, "%.*g", digits, v);
+		if (v != v || strtod(buf, NULL) == v)
+			break;
+	}
+	return buf;
+}
+
+const char *cop_text_count(int64_t v, char buf[COP_NUMBER_TEXT])
+{
+	char digits[COP_NUMBER_TEXT];
+	int n = snprintf(digits, sizeof(digits), "%" PRId64, v), at = 0;
+	for (int i = 0; i < n; i++) {
+		buf[at++] = digits[i];
+		if (digits[i] != '-' && i + 1 < n && (n - i - 1) % 3 == 0)
+			buf[at++] = ',';
+	}
+	buf[at] = '\0';
+	return buf;
+}
+
+static const char *entity(char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	case '\'':
+		return "&#39;";
+	default:
+		return NULL;
+	}
+}
+
+void cop_text_html(struct cop_str *b, const char *s)
+{
+	char *clean = cop_text_clean(s);
+	cop_str_add(b, "");
+	for (const char *p = clean; *p; p++) {
+		const char *e = entity(*p);
+		if (e)
+			cop_str_add(b, e);
+		else
+			cop_str_addn(b, p, 1);
+	}
+	free(clean);
+}
+
+void cop_text_pad(struct cop_str *b, const char *s, size_t width, bool right)
+{
+	size_t w = cop_text_width(s);
+	int gap = w < width ? (int)(width - w) : 0;
+	if (right)
+		cop_str_addf(b, "%*s%s", gap, "", s);
+	else
+		cop_str_addf(b, "%s%*s", s, gap, "");
+}
