@@ -1,0 +1,209 @@
+/* The grid; see grid.h. */
+#include "report/grid.h"
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A quantile that went through JSON and back is the same one. */
+#define SAME_QUANTILE 1e-9
+
+size_t cop_grid_quantile(const struct cop_grid *g, double quantile)
+{
+	size_t i = 0;
+	while (i < g->nq && !(fabs(g->quantile[i] - quantile) < SAME_QUANTILE))
+		i++;
+	return i;
+}
+
+size_t cop_grid_reset(const struct cop_grid *g, const char *reset)
+{
+	size_t i = 0;
+	while (i < g->nr && strncmp(g->reset[i].name, reset, COP_TEXT - 1) != 0)
+		i++;
+	return i;
+}
+
+static void add_quantile(struct cop_grid *g, size_t *cap, double quantile)
+{
+	if (!isfinite(quantile) || cop_grid_quantile(g, quantile) < g->nq)
+		return;
+	g->quantile = cop_grow(g->quantile, cap, g->nq + 1, sizeof(*g->quantile));
+	g->quantile[g->nq++] = quantile;
+}
+
+static void add_reset(struct cop_grid *g, size_t *cap, const char *name, int64_t step)
+{
+	size_t at = cop_grid_reset(g, name);
+	if (at == g->nr) {
+		g->reset = cop_grow(g->reset, cap, g->nr + 1, sizeof(*g->reset));
+		g->reset[g->nr++] = (struct cop_grid_reset){.step = -1};
+		snprintf(g->reset[at].name, COP_TEXT, "%.*s", COP_TEXT - 1, name);
+	}
+	if (step >= 0)
+		g->reset[at].step = step;
+}
+
+/* How many steps an epoch has, from the first history that tells; 0: none does. */
+static double steps_per_epoch(const struct cop_results *r)
+{
+	for (size_t i = 0; i < r->ndense + r->ncells; i++) {
+		const struct cop_history *h = i < r->ndense ? &r->dense[i].history : &r->cell[i - r->ndense].history;
+		const double *last = h->n ? h->row[h->n - 1] : NULL;
+		if (last && last[COP_HISTORY_EPOCH] > 0 && last[COP_HISTORY_STEP] > 0)
+			return last[COP_HISTORY_STEP] / last[COP_HISTORY_EPOCH];
+	}
+	return 0;
+}
+
+/* "3ep" and "500it" as steps; -1 where that cannot be said. */
+static int64_t step_of(const char *reset, double per_epoch)
+{
+	char *end;
+	double v = strtod(reset, &end);
+	if (end == reset || !(v >= 0 && v < 1e15))
+		return -1;
+	if (strcmp(end, "it") == 0)
+		return llround(v);
+	if (strcmp(end, "ep") == 0 && (v == 0 || per_epoch > 0))
+		return llround(v * per_epoch);
+	return -1;
+}
+
+static void add_planned(struct cop_grid *g, size_t *qcap, size_t *rcap, const struct cop_results *r)
+{
+	cJSON *json = NULL;
+	if (!r->experiment || cop_json_parse(r->experiment, "experiment", &json, NULL))
+		return;
+	const cJSON *sweep = cJSON_GetObjectItemCaseSensitive(json, "sweep"), *item;
+	double per_epoch = steps_per_epoch(r);
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(sweep, "quantiles")) {
+		if (cJSON_IsNumber(item))
+			add_quantile(g, qcap, item->valuedouble);
+	}
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(sweep, "reset")) {
+		if (cJSON_IsString(item))
+			add_reset(g, rcap, item->valuestring, step_of(item->valuestring, per_epoch));
+	}
+	cJSON_Delete(json);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static int by_step(const void *a, const void *b)
+{
+	const struct cop_grid_reset *x = a, *y = b;
+	uint64_t s = (uint64_t)x->step, t = (uint64_t)y->step; /* -1 comes last */
+	return s != t ? (s > t) - (s < t) : strcmp(x->name, y->name);
+}
+
+static void add_value(struct cop_spread *s, double v)
+{
+	if (isnan(v))
+		return;
+	s->min = s->n ? fmin(s->min, v) : v;
+	s->max = s->n ? fmax(s->max, v) : v;
+	s->mean += v;
+	s->sd += v * v;
+	s->n++;
+}
+
+/* From sums to mean and deviation. */
+static void finish(struct cop_spread *s)
+{
+	if (!s->n) {
+		*s = (struct cop_spread){.mean = NAN, .min = NAN, .max = NAN, .sd = NAN};
+		return;
+	}
+	double n = (double)s->n, mean = s->mean / n, variance = s->sd / n - mean * mean;
+	s->mean = mean;
+	s->sd = s->n > 1 && variance > 0 ? sqrt(variance * n / (n - 1)) : 0;
+}
+
+static void gather(struct cop_grid *g, const struct cop_results *r)
+{
+	size_t *count = cop_xcalloc(g->nq, sizeof(*count));
+	for (size_t i = 0; i < r->ncells; i++) {
+		const struct cop_row *row = &r->cell[i].row;
+		size_t q = cop_grid_quantile(g, row->quantile), k = cop_grid_reset(g, row->reset);
+		if (q == g->nq || k == g->nr)
+			continue;
+		add_value(&g->top1[q * g->nr + k], row->test_top1);
+		if (row->total > 0) {
+			g->left[q] += (double)row->nnz / (double)row->total;
+			count[q]++;
+		}
+	}
+	for (size_t q = 0; q < g->nq; q++)
+		g->left[q] = count[q] ? g->left[q] / (double)count[q] : 1 - g->quantile[q];
+	free(count);
+	for (size_t i = 0; i < r->ndense; i++)
+		add_value(&g->dense, r->dense[i].test_top1);
+}
+
+static void summarise(struct cop_grid *g)
+{
+	finish(&g->dense);
+	g->low = g->high = g->dense.mean;
+	g->best = g->nq * g->nr;
+	for (size_t i = 0; i < g->nq * g->nr; i++) {
+		struct cop_spread *s = &g->top1[i];
+		finish(s);
+		g->low = fmin(g->low, s->mean);
+		g->high = fmax(g->high, s->mean);
+		if (s->n > g->replicates)
+			g->replicates = s->n;
+		/* of equals the sparsest, and of those the earliest reset point */
+		if (s->n && (g->best == g->nq * g->nr || s->mean > g->top1[g->best].mean ||
+			     (s->mean == g->top1[g->best].mean && i / g->nr > g->best / g->nr)))
+			g->best = i;
+	}
+}
+
+void cop_grid_init(struct cop_grid *g, const struct cop_results *r)
+{
+	size_t qcap = 0, rcap = 0;
+	*g = (struct cop_grid){0};
+	for (size_t i = 0; i < r->ncells; i++) {
+		add_quantile(g, &qcap, r->cell[i].row.quantile);
+		add_reset(g, &rcap, r->cell[i].row.reset, r->cell[i].row.reset_step);
+	}
+	add_planned(g, &qcap, &rcap, r);
+	if (g->nq)
+		qsort(g->quantile, g->nq, sizeof(*g->quantile), by_value);
+	if (g->nr)
+		qsort(g->reset, g->nr, sizeof(*g->reset), by_step);
+	g->left = cop_xcalloc(g->nq, sizeof(*g->left));
+	g->top1 = cop_xcalloc(g->nq * g->nr, sizeof(*g->top1));
+	gather(g, r);
+	summarise(g);
+}
+
+void cop_grid_release(struct cop_grid *g)
+{
+	free(g->quantile);
+	free(g->left);
+	free(g->reset);
+	free(g->top1);
+	*g = (struct cop_grid){0};
+}
+
+const struct cop_spread *cop_grid_at(const struct cop_grid *g, size_t quantile, size_t reset)
+{
+	return &g->top1[quantile * g->nr + reset];
+}
+
+double cop_grid_scale(const struct cop_grid *g, double v)
+{
+	double range = g->high - g->low;
+	return range > 0 ? fmin(1, fmax(0, (v - g->low) / range)) : 1;
+}

@@ -1,0 +1,49 @@
+/*
+ * Results as the grid that was swept: quantiles down, reset points across, replicates gathered in each place. Every
+ * picture is drawn from this.
+ */
+#ifndef COP_REPORT_GRID_H
+#define COP_REPORT_GRID_H
+
+#include "store/results.h"
+
+/* What the replicates of one thing say: fractions; NaN where n is 0. */
+struct cop_spread {
+	size_t n;
+	double mean, min, max, sd; /* sd: of the sample, 0 for n = 1 */
+};
+
+struct cop_grid_reset {
+	char name[COP_TEXT];
+	int64_t step; /* -1: unknown, no cell of it is finished */
+};
+
+struct cop_grid {
+	double *quantile; /* (nq) ascending */
+	double *left;     /* (nq) weights left, as a fraction: measured, or 1 - quantile where nothing is finished */
+	struct cop_grid_reset *reset; /* (nr) ascending by step, the unknown last */
+	struct cop_spread *top1;      /* (nq, nr) test top-1 */
+	size_t nq, nr;
+	struct cop_spread dense; /* test top-1 */
+	size_t replicates;       /* the most that any place has */
+	double low, high;        /* the smallest and the largest mean, the dense network's among them; NaN: none */
+	size_t best;             /* place of the largest mean; nq * nr where nothing is finished */
+};
+
+/*
+ * Gathers `r`. Quantiles and reset points that the experiment names but no finished cell has are there too. Never
+ * fails: an experiment that cannot be read adds nothing.
+ */
+void cop_grid_init(struct cop_grid *g, const struct cop_results *r);
+void cop_grid_release(struct cop_grid *g);
+
+const struct cop_spread *cop_grid_at(const struct cop_grid *g, size_t quantile, size_t reset);
+
+/* Where `v` lies between low and high, in [0,1]; 1 where they are equal. */
+double cop_grid_scale(const struct cop_grid *g, double v);
+
+/* The place in g->quantile or g->reset of a row; nq or nr where it is not there. */
+size_t cop_grid_quantile(const struct cop_grid *g, double quantile);
+size_t cop_grid_reset(const struct cop_grid *g, const char *reset);
+
+#endif

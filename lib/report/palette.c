@@ -1,0 +1,95 @@
+/* The colour scale; see palette.h. */
+#include "report/palette.h"
+
+#include <math.h>
+#include <stddef.h>
+
+/* OKLab by lightness, chroma and hue in degrees, at even steps of t. */
+static const struct {
+	double lightness, chroma, hue;
+} points[] = {
+	{0.27, 0.090, 292}, {0.43, 0.105, 262}, {0.59, 0.092, 205}, {0.75, 0.125, 155}, {0.91, 0.155, 108},
+};
+
+enum { NPOINTS = sizeof(points) / sizeof(points[0]) };
+
+static uint8_t gamma_byte(double linear)
+{
+	double v = linear <= 0.0031308 ? 12.92 * linear : 1.055 * pow(linear, 1 / 2.4) - 0.055;
+	return (uint8_t)(v <= 0 ? 0 : v >= 1 ? 255 : lround(255 * v));
+}
+
+static struct cop_rgb from_oklab(double lightness, double a, double b)
+{
+	double l = pow(lightness + 0.3963377774 * a + 0.2158037573 * b, 3);
+	double m = pow(lightness - 0.1055613458 * a - 0.0638541728 * b, 3);
+	double s = pow(lightness - 0.0894841775 * a - 1.2914855480 * b, 3);
+	return (struct cop_rgb){
+		gamma_byte(4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s),
+		gamma_byte(-1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s),
+		gamma_byte(-0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s),
+	};
+}
+
+struct cop_rgb cop_palette(double t)
+{
+	double at = (t > 0 ? (t < 1 ? t : 1) : 0) * (NPOINTS - 1);
+	size_t i = at < NPOINTS - 2 ? (size_t)at : NPOINTS - 2;
+	double f = at - (double)i, degree = acos(-1) / 180;
+	double lightness = (1 - f) * points[i].lightness + f * points[i + 1].lightness;
+	double chroma = (1 - f) * points[i].chroma + f * points[i + 1].chroma;
+	double hue = ((1 - f) * points[i].hue + f * points[i + 1].hue) * degree;
+	return from_oklab(lightness, chroma * cos(hue), chroma * sin(hue));
+}
+
+static double linear(uint8_t byte)
+{
+	double v = byte / 255.0;
+	return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
+}
+
+double cop_luminance(struct cop_rgb c)
+{
+	return 0.2126 * linear(c.r) + 0.7152 * linear(c.g) + 0.0722 * linear(c.b);
+}
+
+double cop_contrast(struct cop_rgb a, struct cop_rgb b)
+{
+	double x = cop_luminance(a) + 0.05, y = cop_luminance(b) + 0.05;
+	return x > y ? x / y : y / x;
+}
+
+bool cop_wants_dark_text(struct cop_rgb c)
+{
+	return cop_contrast(c, (struct cop_rgb){0x11, 0x11, 0x11}) > cop_contrast(c, (struct cop_rgb){255, 255, 255});
+}
+
+static int square(int v)
+{
+	return v * v;
+}
+
+static int distance(struct cop_rgb c, int r, int g, int b)
+{
+	return square(c.r - r) + square(c.g - g) + square(c.b - b);
+}
+
+/* The cube's levels are 0, 95, 135, 175, 215, 255. */
+static int cube_level(int v)
+{
+	return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
+}
+
+static int cube_value(int level)
+{
+	return level ? 55 + 40 * level : 0;
+}
+
+int cop_xterm256(struct cop_rgb c)
+{
+	int r = cube_level(c.r), g = cube_level(c.g), b = cube_level(c.b);
+	int mean = (c.r + c.g + c.b) / 3, step = mean > 238 ? 23 : mean < 3 ? 0 : (mean - 3) / 10;
+	int grey = 8 + 10 * step;
+	bool in_cube = distance(c, cube_value(r), cube_value(g), cube_value(b)) <= distance(c, grey, grey, grey);
+	return in_cube ? 16 + 36 * r + 6 * g + b : 232 + step;
+}

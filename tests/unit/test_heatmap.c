@@ -1,0 +1,255 @@
+/* The grid, the palette, the terminal's heat map and results.csv. */
+#include "base/file.h"
+#include "report/csv.h"
+#include "report/heatmap.h"
+#include "report/palette.h"
+#include "synthetic.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* A cell of a grid made by hand. */
+static struct cop_cell hand(int64_t index, double quantile, const char *reset, int64_t step, double top1)
+{
+	struct cop_cell c = {.row = {.index = index,
+				     .quantile = quantile,
+				     .reset_step = step,
+				     .total = 1000,
+				     .nnz = llround(1000 * (1 - quantile)),
+				     .test_top1 = top1,
+				     .val_top1 = NAN,
+				     .test_loss = 0.1}};
+	snprintf(c.row.reset, COP_TEXT, "%s", reset);
+	return c;
+}
+
+static char experiment[] = "{\"sweep\": {\"quantiles\": [0.9, 0.5, 0.95], \"reset\": [\"0ep\", \"1ep\", \"500it\"]}}";
+
+/* noinline: gcc 12 warns of a dangling pointer that is none */
+__attribute__((noinline)) static char *drawn(const struct cop_grid *g, enum cop_colours colours, int width)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	assert_non_null(out);
+	cop_heatmap_print(g, "tiny", out, colours, width);
+	fclose(out);
+	return text;
+}
+
+static void test_grid_gathers_replicates(void **state)
+{
+	(void)state;
+	struct cop_cell cells[] = {
+		hand(0, 0.9, "1ep", 917, 0.90), hand(1, 0.5, "0ep", 0, 0.96),   hand(2, 0.9, "0ep", 0, 0.80),
+		hand(3, 0.5, "0ep", 0, 0.98),   hand(4, 0.5, "1ep", 917, 0.95),
+	};
+	struct cop_dense dense = {.test_top1 = 0.99};
+	struct cop_results r = {.cell = cells, .ncells = 5, .dense = &dense, .ndense = 1, .experiment = experiment};
+	struct cop_grid g;
+	cop_grid_init(&g, &r);
+	assert_int_equal(g.nq, 3);
+	assert_int_equal(g.nr, 3);
+	assert_true(g.quantile[0] == 0.5 && g.quantile[1] == 0.9 && g.quantile[2] == 0.95);
+	/* 500it has no cell, but its step can be read, and it lies between */
+	assert_string_equal(g.reset[0].name, "0ep");
+	assert_string_equal(g.reset[1].name, "500it");
+	assert_string_equal(g.reset[2].name, "1ep");
+	assert_int_equal(g.reset[1].step, 500);
+	const struct cop_spread *s = cop_grid_at(&g, 0, 0);
+	assert_int_equal(s->n, 2);
+	assert_true(fabs(s->mean - 0.97) < 1e-12 && s->min == 0.96 && s->max == 0.98);
+	assert_true(fabs(s->sd - 0.02 / sqrt(2)) < 1e-9);
+	assert_int_equal(cop_grid_at(&g, 2, 1)->n, 0);
+	assert_int_equal(g.best, 0);
+	assert_int_equal(g.replicates, 2);
+	assert_true(g.low == 0.80 && g.high == 0.99);
+	assert_true(fabs(g.left[1] - 0.1) < 1e-12 && fabs(g.left[2] - 0.05) < 1e-12);
+	cop_grid_release(&g);
+}
+
+static void test_plain_map(void **state)
+{
+	(void)state;
+	struct cop_cell cells[] = {
+		hand(0, 0.9, "1ep", 917, 0.90), hand(1, 0.5, "0ep", 0, 0.96),   hand(2, 0.9, "0ep", 0, 0.80),
+		hand(3, 0.5, "0ep", 0, 0.98),   hand(4, 0.5, "1ep", 917, 0.95),
+	};
+	struct cop_dense dense = {.test_top1 = 0.99};
+	struct cop_results r = {.cell = cells, .ncells = 5, .dense = &dense, .ndense = 1, .experiment = experiment};
+	struct cop_grid g;
+	cop_grid_init(&g, &r);
+	char *text = drawn(&g, COP_COLOURS_NONE, 80);
+	assert_string_equal(text, "tiny: test top-1 in percent by quantile (down) and reset point (across),\n"
+				  "mean of 2 replicates\n\n"
+				  "quantile  left %     0ep  500it    1ep\n"
+				  "   dense  100.00   99.00\n"
+				  "     0.5   50.00   97.00*     -  95.00\n"
+				  "     0.9   10.00   80.00      -  90.00\n"
+				  "    0.95    5.00       -      -      -\n\n"
+				  "* the best cell, - not finished\n");
+	free(text);
+	cop_grid_release(&g);
+}
+
+static void test_no_results(void **state)
+{
+	(void)state;
+	struct cop_results r = {0};
+	struct cop_grid g;
+	cop_grid_init(&g, &r);
+	assert_true(isnan(g.low) && g.best == 0 && g.nq == 0);
+	char *text = drawn(&g, COP_COLOURS_TRUE, 80);
+	assert_non_null(strstr(text, "no cell is finished"));
+	free(text);
+	cop_grid_release(&g);
+}
+
+/* The longest line below the heading. */
+static size_t widest(const char *text)
+{
+	size_t longest = 0;
+	for (const char *p = strstr(text, "\n\n"); p; p = strchr(p, '\n')) {
+		size_t n = strcspn(++p, "\n");
+		longest = n > longest ? n : longest;
+	}
+	return longest;
+}
+
+static size_t count(const char *text, const char *what)
+{
+	size_t n = 0;
+	for (const char *p = text; (p = strstr(p, what)); p += strlen(what))
+		n++;
+	return n;
+}
+
+static void test_wide_map_wraps(void **state)
+{
+	(void)state;
+	struct cop_results r;
+	synthetic_results(&r, &(struct synthetic){.quantiles = 5, .resets = 6, .replicates = 1, .name = "wide"});
+	struct cop_grid g;
+	cop_grid_init(&g, &r);
+	char *wide = drawn(&g, COP_COLOURS_NONE, 80), *narrow = drawn(&g, COP_COLOURS_NONE, 40);
+	assert_int_equal(count(wide, "quantile  left"), 1);
+	assert_int_equal(count(narrow, "quantile  left"), 2);
+	assert_int_equal(count(narrow, "dense"), 2);
+	assert_int_equal(count(narrow, "*"), 2); /* the mark and the legend */
+	assert_true(widest(narrow) <= 40);
+	free(wide);
+	free(narrow);
+	cop_grid_release(&g);
+	cop_results_release(&r);
+}
+
+static void test_colours(void **state)
+{
+	(void)state;
+	struct cop_results r;
+	synthetic_results(&r,
+			  &(struct synthetic){.quantiles = 4, .resets = 3, .replicates = 1, .name = "c", .missing = 1});
+	struct cop_grid g;
+	cop_grid_init(&g, &r);
+	char *true_colour = drawn(&g, COP_COLOURS_TRUE, 80), *few = drawn(&g, COP_COLOURS_256, 80);
+	/* eleven cells, the dense network, and a strip of 24; each is ended */
+	assert_int_equal(count(true_colour, "\033[48;2;"), 36);
+	assert_int_equal(count(few, "\033[48;5;"), 36);
+	assert_int_equal(count(few, "\033[0m"), 36);
+	free(true_colour);
+	free(few);
+	cop_grid_release(&g);
+	cop_results_release(&r);
+}
+
+static void test_palette_is_even(void **state)
+{
+	(void)state;
+	double before = -1;
+	for (int i = 0; i <= 100; i++) {
+		struct cop_rgb c = cop_palette(i / 100.0);
+		double y = cop_luminance(c);
+		assert_true(y > before);
+		/* about the cube root is lightness; no step may be much larger than another */
+		if (i > 0)
+			assert_true(cbrt(y) - cbrt(before) < 0.02);
+		before = y;
+		struct cop_rgb ink = cop_wants_dark_text(c) ? (struct cop_rgb){0x11, 0x11, 0x11}
+							    : (struct cop_rgb){255, 255, 255};
+		assert_true(cop_contrast(c, ink) >= 4.2);
+	}
+	assert_true(fabs(cop_contrast((struct cop_rgb){0}, (struct cop_rgb){255, 255, 255}) - 21) < 1e-9);
+	assert_false(cop_wants_dark_text(cop_palette(0)));
+	assert_true(cop_wants_dark_text(cop_palette(1)));
+	assert_int_equal(cop_palette(NAN).r, cop_palette(0).r);
+	assert_int_equal(cop_xterm256((struct cop_rgb){0}), 16);
+	assert_int_equal(cop_xterm256((struct cop_rgb){255, 255, 255}), 231);
+	assert_int_equal(cop_xterm256((struct cop_rgb){255, 0, 0}), 196);
+	assert_int_equal(cop_xterm256((struct cop_rgb){95, 135, 175}), 67);
+	assert_int_equal(cop_xterm256((struct cop_rgb){128, 128, 128}), 244);
+}
+
+static void test_environment(void **state)
+{
+	(void)state;
+	setenv("COLORTERM", "truecolor", 1);
+	assert_int_equal(cop_colours_known(), COP_COLOURS_TRUE);
+	unsetenv("COLORTERM");
+	assert_int_equal(cop_colours_known(), COP_COLOURS_256);
+	FILE *none = fopen("/dev/null", "w");
+	assert_non_null(none);
+	assert_false(cop_colours_wanted(none));
+	assert_int_equal(cop_terminal_width(none), 80);
+	fclose(none);
+}
+
+static void test_csv(void **state)
+{
+	(void)state;
+	struct cop_cell cells[] = {hand(0, 0.1, "0ep", 0, 0.1f), hand(7, 0.9, "a,\"b\"", 917, NAN)};
+	struct cop_results r = {.cell = cells, .ncells = 2};
+	snprintf(cells[1].row.host, COP_TEXT, "two\nlines");
+	memset(cells[1].row.job, 'x', COP_TEXT); /* without its end */
+	char *text = cop_csv_text(&r);
+	char expected[1000];
+	snprintf(expected, sizeof(expected),
+		 "index,replicate,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_loss,val_top1,"
+		 "seconds,images_per_second,restarts,host,device,job\n"
+		 "0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,,,\n"
+		 "7,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,\"two\nlines\",,%.63s\n",
+		 cells[1].row.job);
+	assert_string_equal(text, expected);
+	char path[] = "csv-test-XXXXXX";
+	assert_true(close(mkstemp(path)) == 0);
+	struct cop_err err;
+	assert_int_equal(cop_csv_write(path, &r, &err), 0);
+	char *back;
+	size_t len;
+	assert_int_equal(cop_read_file(path, &back, &len, &err), 0);
+	assert_string_equal(back, text);
+	assert_int_equal(cop_csv_write("/nonexistent/a.csv", &r, &err), COP_EFAILED);
+	unlink(path);
+	free(back);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_grid_gathers_replicates),
+		cmocka_unit_test(test_plain_map),
+		cmocka_unit_test(test_no_results),
+		cmocka_unit_test(test_wide_map_wraps),
+		cmocka_unit_test(test_colours),
+		cmocka_unit_test(test_palette_is_even),
+		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_csv),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
