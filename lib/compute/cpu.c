@@ -1,0 +1,117 @@
+/*
+ * The CPU backend: products by OpenBLAS with one thread each, blocks of rows shared out over OpenMP threads. A block's
+ * result depends on its shape alone, so the number of threads does not matter. See backend.h for each slot's contract.
+ */
+#include "base/cpu.h"
+#include "compute/backend.h"
+#include "compute/cpu_kernels.h"
+
+#include <cblas.h>
+#include <omp.h>
+
+enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = 16 };
+
+int cop_cpu_set_threads(int threads)
+{
+	int n = threads > 0 ? threads : cop_cpu_count();
+	openblas_set_num_threads(1);
+	omp_set_dynamic(0);
+	omp_set_num_threads(n);
+	return n;
+}
+
+/* Blocks of about 1.5 MFLOP or more, a power of two of them, none of fewer than ROWS_MIN rows. */
+static int block_count(int rows, double flops_a_row)
+{
+	int n = 1;
+	while (n < 64 && rows / (2 * n) >= ROWS_MIN && rows * flops_a_row / (2 * n) >= 1.5e6)
+		n *= 2;
+	return n;
+}
+
+static int block_start(int rows, int blocks, int b)
+{
+	return (int)((long)rows * b / blocks);
+}
+
+static void cpu_gather(const struct cop_image_source *s, const struct cop_pick *pick, int batch, int ld, float *x)
+{
+	int groups = ld / PICKS;
+#pragma omp parallel for schedule(static)
+	for (int g = 0; g < groups; g++)
+		cop_cpu_gather16(s, pick, g * PICKS, batch, ld, x);
+}
+
+static void cpu_linear_forward(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y)
+{
+	int blocks = block_count(d->out, 2.0 * d->in * d->ld);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+	for (int k = 0; k < blocks; k++) {
+		int from = block_start(d->out, blocks, k), rows = block_start(d->out, blocks, k + 1) - from;
+		float *out = y + (size_t)from * d->ld;
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, d->ld, d->in, 1.0f,
+			    w + (size_t)from * d->in, d->in, x, d->ld, 0.0f, out, d->ld);
+		cop_cpu_bias(rows, d->ld, b + from, d->relu, out);
+	}
+}
+
+static void cpu_linear_backward_data(const struct cop_linear *d, const float *w, const float *dy, const float *x,
+				     float *dx)
+{
+	int blocks = block_count(d->in, 2.0 * d->out * d->ld);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+	for (int k = 0; k < blocks; k++) {
+		int from = block_start(d->in, blocks, k), rows = block_start(d->in, blocks, k + 1) - from;
+		float *out = dx + (size_t)from * d->ld;
+		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, d->ld, d->out, 1.0f, w + from, d->in, dy,
+			    d->ld, 0.0f, out, d->ld);
+		if (d->from_relu)
+			cop_cpu_cut((size_t)rows * (size_t)d->ld, x + (size_t)from * d->ld, out);
+	}
+}
+
+static void cpu_linear_backward_weights(const struct cop_linear *d, const float *dy, const float *x, float *dw,
+					float *db)
+{
+	int blocks = block_count(d->out, 2.0 * d->in * d->ld);
+#pragma omp parallel for schedule(static) if (blocks > 1)
+	for (int k = 0; k < blocks; k++) {
+		int from = block_start(d->out, blocks, k), rows = block_start(d->out, blocks, k + 1) - from;
+		const float *in = dy + (size_t)from * d->ld;
+		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, d->in, d->ld, 1.0f, in, d->ld, x, d->ld,
+			    0.0f, dw + (size_t)from * d->in, d->in);
+		cop_cpu_row_sums(rows, d->ld, in, db + from);
+	}
+}
+
+static void cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
+{
+	size_t blocks = (n + UPDATE_BLOCK - 1) / UPDATE_BLOCK;
+#pragma omp parallel for schedule(static)
+	for (size_t k = 0; k < blocks; k++) {
+		size_t at = k * UPDATE_BLOCK, m = n - at < UPDATE_BLOCK ? n - at : UPDATE_BLOCK;
+		cop_cpu_sgd(o, m, g + at, mask ? mask + at : NULL, w + at, v + at);
+	}
+}
+
+static void cpu_adam(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m,
+		     float *v)
+{
+	size_t blocks = (n + UPDATE_BLOCK - 1) / UPDATE_BLOCK;
+#pragma omp parallel for schedule(static)
+	for (size_t k = 0; k < blocks; k++) {
+		size_t at = k * UPDATE_BLOCK, count = n - at < UPDATE_BLOCK ? n - at : UPDATE_BLOCK;
+		cop_cpu_adam(o, count, g + at, mask ? mask + at : NULL, w + at, m + at, v + at);
+	}
+}
+
+const struct cop_backend cop_cpu_backend = {
+	.name = "cpu",
+	.gather = cpu_gather,
+	.linear_forward = cpu_linear_forward,
+	.linear_backward_data = cpu_linear_backward_data,
+	.linear_backward_weights = cpu_linear_backward_weights,
+	.softmax_xent = cop_cpu_softmax_xent,
+	.sgd = cpu_sgd,
+	.adam = cpu_adam,
+};

@@ -1,0 +1,210 @@
+/* The CPU backend's loops over memory; see cpu_kernels.h. */
+#include "compute/cpu_kernels.h"
+
+#include "compute/clones.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PICKS = 16 };
+
+/* A moved or mirrored image, pixel by pixel into its column. */
+static void gather_moved(const struct cop_image_source *s, const struct cop_pick *p, int ld, float *column)
+{
+	const uint8_t *image = s->images + (size_t)p->index * (size_t)(s->height * s->width * s->channels);
+	for (int c = 0; c < s->channels; c++)
+		for (int y = 0; y < s->height; y++)
+			for (int x = 0; x < s->width; x++) {
+				int sy = y + p->dy, sx = (p->flip ? s->width - 1 - x : x) + p->dx;
+				bool inside = sy >= 0 && sy < s->height && sx >= 0 && sx < s->width;
+				float v = inside ? image[(sy * s->width + sx) * s->channels + c] : 0.0f;
+				*column = v * s->scale[c] + s->shift[c];
+				column += ld;
+			}
+}
+
+/* Sixteen images that stand as they are: one row of the input at a time, so that whole cache lines are written. */
+COP_CLONES static void gather_plain(const struct cop_image_source *s, const struct cop_pick *pick, int ld, float *x)
+{
+	int pixels = s->height * s->width;
+	const uint8_t *image[PICKS];
+	for (int i = 0; i < PICKS; i++)
+		image[i] = s->images + (size_t)pick[i].index * (size_t)(pixels * s->channels);
+	for (int c = 0; c < s->channels; c++) {
+		float scale = s->scale[c], shift = s->shift[c];
+		for (int p = 0; p < pixels; p++) {
+			float row[PICKS];
+			for (int i = 0; i < PICKS; i++)
+				row[i] = image[i][p * s->channels + c];
+			for (int i = 0; i < PICKS; i++)
+				x[i] = row[i] * scale + shift;
+			x += ld;
+		}
+	}
+}
+
+void cop_cpu_gather16(const struct cop_image_source *s, const struct cop_pick *pick, int first, int batch, int ld,
+		      float *x)
+{
+	int features = s->height * s->width * s->channels;
+	int n = batch - first < PICKS ? batch - first : PICKS;
+	bool plain = n == PICKS;
+	for (int i = 0; i < n; i++)
+		plain = plain && !pick[first + i].dy && !pick[first + i].dx && !pick[first + i].flip;
+	if (plain) {
+		gather_plain(s, pick + first, ld, x + first);
+		return;
+	}
+	for (int i = 0; i < n; i++)
+		gather_moved(s, &pick[first + i], ld, x + first + i);
+	for (int f = 0; f < features && n < PICKS; f++)
+		memset(x + (size_t)f * (size_t)ld + first + (n > 0 ? n : 0), 0,
+		       (size_t)(PICKS - (n > 0 ? n : 0)) * sizeof(float));
+}
+
+COP_CLONES void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y)
+{
+	float floor = relu ? 0.0f : -INFINITY;
+	for (int r = 0; r < rows; r++, y += ld) {
+		float add = b[r];
+		for (int i = 0; i < ld; i++) {
+			float v = y[i] + add;
+			/* written so that NaN passes through: a diverged network must be seen */
+			y[i] = v < floor ? floor : v;
+		}
+	}
+}
+
+COP_CLONES void cop_cpu_cut(size_t n, const float *x, float *dx)
+{
+	for (size_t i = 0; i < n; i++)
+		dx[i] = x[i] > 0.0f ? dx[i] : 0.0f;
+}
+
+/* Sixteen running sums and then their sum: an order that no vector width changes. */
+COP_CLONES void cop_cpu_row_sums(int rows, int ld, const float *dy, float *sum)
+{
+	for (int r = 0; r < rows; r++, dy += ld) {
+		float part[PICKS] = {0};
+		for (int i = 0; i < ld; i += PICKS)
+			for (int j = 0; j < PICKS; j++)
+				part[j] += dy[i + j];
+		float all = 0.0f;
+		for (int j = 0; j < PICKS; j++)
+			all += part[j];
+		sum[r] = all;
+	}
+}
+
+/* One image's column: its loss, the rank of its label, and its gradient. */
+static void one_image(int classes, int ld, const float *logit, int label, float scale, float *dy, struct cop_loss *loss)
+{
+	float own = logit[(size_t)label * (size_t)ld], top = logit[0];
+	int rank = 0;
+	for (int k = 0; k < classes; k++) {
+		float v = logit[(size_t)k * (size_t)ld];
+		top = v > top || isnan(v) ? v : top;
+		rank += v > own || (v == own && k < label) || isnan(v);
+	}
+	double sum = 0;
+	for (int k = 0; k < classes; k++)
+		sum += exp((double)(logit[(size_t)k * (size_t)ld] - top));
+	loss->loss += log(sum) - (double)(own - top);
+	loss->top1 += rank < 1;
+	loss->top5 += rank < 5;
+	loss->images++;
+	for (int k = 0; k < classes && dy; k++) {
+		double p = exp((double)(logit[(size_t)k * (size_t)ld] - top)) / sum;
+		dy[(size_t)k * (size_t)ld] = (float)(p - (k == label)) * scale;
+	}
+}
+
+void cop_cpu_softmax_xent(int classes, int batch, int ld, const float *logits, const int32_t *label, float *dy,
+			  struct cop_loss *loss)
+{
+	*loss = (struct cop_loss){0};
+	for (int i = 0; i < batch; i++)
+		one_image(classes, ld, logits + i, label[i], 1.0f / (float)batch, dy ? dy + i : NULL, loss);
+	for (int k = 0; k < classes && dy && ld > batch; k++)
+		memset(dy + (size_t)k * (size_t)ld + batch, 0, (size_t)(ld - batch) * sizeof(float));
+}
+
+COP_CLONES static void sgd_all(const struct cop_sgd *o, size_t n, const float *restrict g, float *restrict w,
+			       float *restrict v)
+{
+	float lr = o->lr, momentum = o->momentum, decay = o->weight_decay;
+	float own = o->nesterov ? 1.0f : 0.0f, past = o->nesterov ? momentum : 1.0f;
+	for (size_t i = 0; i < n; i++) {
+		float grad = g[i] + decay * w[i];
+		float speed = momentum * v[i] + grad;
+		v[i] = speed;
+		w[i] -= lr * (own * grad + past * speed);
+	}
+}
+
+COP_CLONES static void sgd_masked(const struct cop_sgd *o, size_t n, const float *restrict g,
+				  const uint8_t *restrict mask, float *restrict w, float *restrict v)
+{
+	float lr = o->lr, momentum = o->momentum, decay = o->weight_decay;
+	float own = o->nesterov ? 1.0f : 0.0f, past = o->nesterov ? momentum : 1.0f;
+	for (size_t i = 0; i < n; i++) {
+		float grad = mask[i] ? g[i] + decay * w[i] : 0.0f;
+		float speed = momentum * v[i] + grad;
+		v[i] = speed;
+		w[i] -= lr * (own * grad + past * speed);
+	}
+}
+
+void cop_cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
+{
+	if (mask)
+		sgd_masked(o, n, g, mask, w, v);
+	else
+		sgd_all(o, n, g, w, v);
+}
+
+/* The corrections of the bias, folded: w -= rate m / (sqrt(v) + eps) with rate and eps scaled by them. */
+struct adam_rates {
+	float rate, eps;
+};
+
+static struct adam_rates adam_rates(const struct cop_adam *o)
+{
+	double c1 = 1.0 - pow((double)o->beta1, (double)o->step),
+	       c2 = sqrt(1.0 - pow((double)o->beta2, (double)o->step));
+	return (struct adam_rates){.rate = (float)((double)o->lr * c2 / c1), .eps = (float)((double)o->epsilon * c2)};
+}
+
+COP_CLONES static void adam_all(const struct cop_adam *o, struct adam_rates r, size_t n, const float *restrict g,
+				float *restrict w, float *restrict m, float *restrict v)
+{
+	float b1 = o->beta1, b2 = o->beta2, decay = o->weight_decay;
+	for (size_t i = 0; i < n; i++) {
+		float grad = g[i] + decay * w[i];
+		m[i] = b1 * m[i] + (1.0f - b1) * grad;
+		v[i] = b2 * v[i] + (1.0f - b2) * grad * grad;
+		w[i] -= r.rate * m[i] / (sqrtf(v[i]) + r.eps);
+	}
+}
+
+COP_CLONES static void adam_masked(const struct cop_adam *o, struct adam_rates r, size_t n, const float *restrict g,
+				   const uint8_t *restrict mask, float *restrict w, float *restrict m,
+				   float *restrict v)
+{
+	float b1 = o->beta1, b2 = o->beta2, decay = o->weight_decay;
+	for (size_t i = 0; i < n; i++) {
+		float grad = mask[i] ? g[i] + decay * w[i] : 0.0f;
+		m[i] = b1 * m[i] + (1.0f - b1) * grad;
+		v[i] = b2 * v[i] + (1.0f - b2) * grad * grad;
+		w[i] -= r.rate * m[i] / (sqrtf(v[i]) + r.eps);
+	}
+}
+
+void cop_cpu_adam(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m, float *v)
+{
+	struct adam_rates r = adam_rates(o);
+	if (mask)
+		adam_masked(o, r, n, g, mask, w, m, v);
+	else
+		adam_all(o, r, n, g, w, m, v);
+}

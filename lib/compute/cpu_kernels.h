@@ -1,0 +1,19 @@
+/* The CPU backend's loops over memory, each done by one thread on one block. Formulas: backend.h. */
+#ifndef COP_COMPUTE_CPU_KERNELS_H
+#define COP_COMPUTE_CPU_KERNELS_H
+
+#include "compute/backend.h"
+
+/* Columns first..first+15 of x (channels*height*width, ld); those from `batch` on become 0. */
+void cop_cpu_gather16(const struct cop_image_source *s, const struct cop_pick *pick, int first, int batch, int ld,
+		      float *x);
+void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y); /* y (rows, ld) += b, then ReLU */
+void cop_cpu_cut(size_t n, const float *x, float *dx);                    /* dx = x > 0 ? dx : 0 */
+void cop_cpu_row_sums(int rows, int ld, const float *dy, float *sum);     /* sum (rows) */
+void cop_cpu_softmax_xent(int classes, int batch, int ld, const float *logits, const int32_t *label, float *dy,
+			  struct cop_loss *loss);
+void cop_cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v);
+void cop_cpu_adam(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m,
+		  float *v);
+
+#endif

@@ -1,0 +1,142 @@
+/* Data and batches; see batches.h. */
+#include "nn/batches.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int cop_data_check(const struct cop_data_config *c, struct cop_dataset_info *info, struct cop_err *err)
+{
+	int rc = cop_dataset_info_read(c->path, info, err);
+	if (rc)
+		return rc;
+	if (c->fingerprint && *c->fingerprint && strcmp(c->fingerprint, info->fingerprint) != 0)
+		rc = cop_fail(err, COP_EINPUT,
+			      "dataset '%s' is not the one that was planned with: its fingerprint is %s, not %s",
+			      c->path, info->fingerprint, c->fingerprint);
+	else if (c->validation >= info->n[COP_SPLIT_TRAIN])
+		rc = cop_fail(err, COP_EINPUT,
+			      "'data.validation' is %lld, but dataset '%s' has only %lld training images",
+			      (long long)c->validation, c->path, (long long)info->n[COP_SPLIT_TRAIN]);
+	if (rc)
+		cop_dataset_info_release(info);
+	return rc;
+}
+
+int64_t cop_steps_per_epoch(const struct cop_dataset_info *info, const struct cop_data_config *c, int64_t batch)
+{
+	return (info->n[COP_SPLIT_TRAIN] - c->validation) / batch;
+}
+
+/* The split is the same for every seed and replicate, so that their validation figures can be compared. */
+static void split_training(struct cop_data *d, int64_t validation)
+{
+	int64_t n = d->info.n[COP_SPLIT_TRAIN];
+	uint32_t *perm = cop_xcalloc((size_t)n, sizeof(*perm));
+	cop_permutation(perm, (size_t)n, 0, COP_PURPOSE_SPLIT, 0);
+	d->validation.n = validation;
+	d->train.n = n - validation;
+	d->validation.index = cop_xcalloc((size_t)validation, sizeof(*perm));
+	d->train.index = cop_xcalloc((size_t)(n - validation), sizeof(*perm));
+	memcpy(d->validation.index, perm, (size_t)validation * sizeof(*perm));
+	memcpy(d->train.index, perm + validation, (size_t)(n - validation) * sizeof(*perm));
+	free(perm);
+}
+
+static void set_parts(struct cop_data *d, int64_t validation)
+{
+	split_training(d, validation);
+	d->test.n = d->info.n[COP_SPLIT_TEST];
+	d->test.index = cop_xcalloc((size_t)d->test.n, sizeof(*d->test.index));
+	for (int64_t i = 0; i < d->test.n; i++)
+		d->test.index[i] = (uint32_t)i;
+	struct cop_part *parts[] = {&d->train, &d->validation, &d->test};
+	for (int k = 0; k < 3; k++) {
+		enum cop_split split = k == 2 ? COP_SPLIT_TEST : COP_SPLIT_TRAIN;
+		parts[k]->images = d->images[split];
+		parts[k]->labels = d->labels[split];
+	}
+	for (int ch = 0; ch < d->info.channels; ch++) {
+		float std = d->info.std[ch] > 0 ? d->info.std[ch] : 1.0f;
+		d->scale[ch] = 1.0f / (255.0f * std);
+		d->shift[ch] = -d->info.mean[ch] / std;
+	}
+}
+
+int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct cop_err *err)
+{
+	*d = (struct cop_data){.crop_padding = c->crop_padding, .flip = c->flip};
+	int rc = cop_data_check(c, &d->info, err);
+	for (int s = 0; s < COP_SPLITS && !rc; s++)
+		rc = cop_dataset_read(&d->info, (enum cop_split)s, &d->images[s], &d->labels[s], err);
+	if (rc)
+		cop_data_release(d);
+	else
+		set_parts(d, c->validation);
+	return rc;
+}
+
+void cop_data_release(struct cop_data *d)
+{
+	for (int s = 0; s < COP_SPLITS; s++) {
+		free(d->images[s]);
+		free(d->labels[s]);
+	}
+	free(d->train.index);
+	free(d->validation.index);
+	free(d->test.index);
+	cop_dataset_info_release(&d->info);
+	*d = (struct cop_data){0};
+}
+
+struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p)
+{
+	return (struct cop_image_source){.images = p->images,
+					 .height = d->info.height,
+					 .width = d->info.width,
+					 .channels = d->info.channels,
+					 .scale = d->scale,
+					 .shift = d->shift};
+}
+
+void cop_order_init(struct cop_order *o, const struct cop_data *d, uint64_t seed_order, uint64_t seed_augment)
+{
+	*o = (struct cop_order){.data = d, .seed_order = seed_order, .seed_augment = seed_augment, .epoch = -1};
+	o->perm = cop_xcalloc((size_t)d->train.n, sizeof(*o->perm));
+}
+
+void cop_order_release(struct cop_order *o)
+{
+	free(o->perm);
+	*o = (struct cop_order){0};
+}
+
+/* An image's move and mirror depend on the image and the epoch, not on its place in the batch. */
+static void augment(const struct cop_order *o, int64_t epoch, struct cop_pick *p)
+{
+	const struct cop_data *d = o->data;
+	if (!d->crop_padding && !d->flip)
+		return;
+	struct cop_stream s;
+	cop_stream_init(&s, o->seed_augment, COP_PURPOSE_AUGMENT, (uint32_t)epoch, p->index);
+	uint32_t span = (uint32_t)(2 * d->crop_padding + 1);
+	p->dy = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
+	p->dx = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
+	p->flip = d->flip && cop_stream_below(&s, 2);
+}
+
+void cop_order_batch(struct cop_order *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick, int32_t *label)
+{
+	const struct cop_part *train = &o->data->train;
+	if (o->epoch != epoch)
+		cop_permutation(o->perm, (size_t)train->n, o->seed_order, COP_PURPOSE_ORDER, (uint32_t)epoch);
+	o->epoch = epoch;
+	for (int i = 0; i < batch; i++) {
+		uint32_t image = train->index[o->perm[at * batch + i]];
+		pick[i] = (struct cop_pick){.index = image};
+		augment(o, epoch, &pick[i]);
+		label[i] = train->labels[image];
+	}
+}

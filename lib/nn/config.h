@@ -1,0 +1,43 @@
+/* What an experiment says of network, data and training. Filled by the table in sweep/experiment.c. */
+#ifndef COP_NN_CONFIG_H
+#define COP_NN_CONFIG_H
+
+#include "base/param.h"
+
+enum cop_model_name { COP_MODEL_LENET };
+#define COP_MODEL_CHOICES "lenet"
+
+enum cop_init { COP_INIT_KAIMING_NORMAL, COP_INIT_GLOROT_NORMAL, COP_INIT_GLOROT_UNIFORM };
+#define COP_INIT_CHOICES "kaiming_normal|glorot_normal|glorot_uniform"
+
+struct cop_model_config {
+	int name, init; /* of the enums above */
+	struct cop_ints hidden;
+};
+
+struct cop_data_config {
+	char *path, *fingerprint; /* fingerprint: "" until a plan fills it in */
+	int64_t validation;       /* images split off the training set */
+	int64_t crop_padding;
+	bool flip;
+};
+
+enum cop_optimizer_name { COP_OPTIMIZER_SGD, COP_OPTIMIZER_ADAM };
+#define COP_OPTIMIZER_CHOICES "sgd|adam"
+
+enum cop_schedule_name { COP_SCHEDULE_CONSTANT, COP_SCHEDULE_STEP, COP_SCHEDULE_COSINE, COP_SCHEDULE_EXPONENTIAL };
+#define COP_SCHEDULE_CHOICES "constant|step|cosine|exponential"
+
+struct cop_train_config {
+	int64_t epochs, batch;
+	int optimizer;
+	double lr, momentum, weight_decay, beta1, beta2, epsilon;
+	bool nesterov;
+	int schedule;
+	char *warmup; /* "3ep" or "500it" */
+	struct cop_strings milestones;
+	double gamma, final_lr;
+	int64_t seed_init, seed_order, seed_augment;
+};
+
+#endif

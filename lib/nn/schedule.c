@@ -1,0 +1,91 @@
+/* Points and learning rates; see schedule.h. */
+#include "nn/schedule.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int cop_point_parse(const char *key, const char *text, int64_t steps_per_epoch, int64_t *step, struct cop_err *err)
+{
+	size_t n = strlen(text);
+	double v = -1;
+	bool epochs = cop_str_ends(text, "ep"), steps = cop_str_ends(text, "it");
+	if (epochs || steps) {
+		char *number = cop_xasprintf("%.*s", (int)n - 2, text);
+		if (!cop_parse_f64(number, &v))
+			v = -1;
+		free(number);
+	}
+	if (v < 0 || v > 1e12 || (steps && v != floor(v)))
+		return cop_fail(err, COP_EINPUT,
+				"'%s' holds '%s', which is no point in training (write '3ep' or '500it')", key, text);
+	*step = epochs ? llround(v * (double)steps_per_epoch) : (int64_t)v;
+	return 0;
+}
+
+static int by_step(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+int cop_schedule_init(struct cop_schedule *s, const struct cop_train_config *c, int64_t steps_per_epoch,
+		      struct cop_err *err)
+{
+	*s = (struct cop_schedule){
+		.name = c->schedule,
+		.lr = c->lr,
+		.gamma = c->gamma,
+		.final_lr = c->final_lr,
+		.steps_per_epoch = steps_per_epoch,
+		.total = c->epochs * steps_per_epoch,
+	};
+	int rc = cop_point_parse("train.schedule.warmup", c->warmup, steps_per_epoch, &s->warmup, err);
+	s->milestone = cop_xcalloc(c->milestones.n, sizeof(*s->milestone));
+	for (; s->nmilestones < c->milestones.n && !rc; s->nmilestones++)
+		rc = cop_point_parse("train.schedule.milestones", c->milestones.v[s->nmilestones], steps_per_epoch,
+				     &s->milestone[s->nmilestones], err);
+	if (!rc && s->warmup > s->total)
+		rc = cop_fail(err, COP_EINPUT, "'train.schedule.warmup' (%s) is longer than the training (%lldep)",
+			      c->warmup, (long long)c->epochs);
+	if (rc)
+		cop_schedule_release(s);
+	else
+		qsort(s->milestone, s->nmilestones, sizeof(*s->milestone), by_step);
+	return rc;
+}
+
+void cop_schedule_release(struct cop_schedule *s)
+{
+	free(s->milestone);
+	*s = (struct cop_schedule){0};
+}
+
+static int passed(const struct cop_schedule *s, int64_t t)
+{
+	int n = 0;
+	for (size_t i = 0; i < s->nmilestones; i++)
+		n += t >= s->milestone[i];
+	return n;
+}
+
+double cop_schedule_lr(const struct cop_schedule *s, int64_t t)
+{
+	if (t < s->warmup)
+		return s->lr * (double)(t + 1) / (double)s->warmup;
+	double u = s->total > s->warmup ? (double)(t - s->warmup) / (double)(s->total - s->warmup) : 0;
+	switch ((enum cop_schedule_name)s->name) {
+	case COP_SCHEDULE_CONSTANT:
+		return s->lr;
+	case COP_SCHEDULE_STEP:
+		return s->lr * pow(s->gamma, passed(s, t));
+	case COP_SCHEDULE_COSINE:
+		return s->final_lr + (s->lr - s->final_lr) * 0.5 * (1 + cos(M_PI * u));
+	case COP_SCHEDULE_EXPONENTIAL:
+		return s->lr * pow(s->gamma, (double)t / (double)s->steps_per_epoch);
+	}
+	COP_BUG("no such schedule");
+}

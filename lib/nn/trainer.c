@@ -1,0 +1,297 @@
+/* Training; see trainer.h. */
+#include "nn/trainer.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVAL_BATCH = 256 };
+
+static const char *const slot_names[][2] = {
+	[COP_OPTIMIZER_SGD] = {"momentum", NULL},
+	[COP_OPTIMIZER_ADAM] = {"adam_m", "adam_v"},
+};
+
+static int allocate(struct cop_trainer *t, struct cop_err *err)
+{
+	size_t n = t->net.params.total;
+	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
+	int rc = cop_alloc(&t->param, n, sizeof(float), "parameters", err);
+	if (!rc)
+		rc = cop_alloc(&t->grad, n, sizeof(float), "gradients", err);
+	for (size_t s = 0; s < t->nslots && !rc; s++)
+		rc = cop_alloc(&t->slot[s], n, sizeof(float), "optimizer state", err);
+	if (!rc)
+		rc = cop_work_init(&t->work, &t->net, (int)t->config->batch, true, err);
+	if (!rc)
+		rc = cop_work_init(&t->eval, &t->net, EVAL_BATCH, false, err);
+	int most = t->config->batch > EVAL_BATCH ? (int)t->config->batch : EVAL_BATCH;
+	t->pick = cop_xcalloc((size_t)most, sizeof(*t->pick));
+	t->label = cop_xcalloc((size_t)most, sizeof(*t->label));
+	return rc;
+}
+
+int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
+		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
+		     struct cop_err *err)
+{
+	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend};
+	t->steps_per_epoch = data->train.n / train->batch;
+	t->total_steps = t->steps_per_epoch * train->epochs;
+	uint64_t r = (uint64_t)replicate;
+	int inputs = data->info.height * data->info.width * data->info.channels;
+	int rc = 0;
+	if (t->steps_per_epoch < 1)
+		rc = cop_fail(err, COP_EINPUT,
+			      "'train.batch' is %" PRId64 ", but only %" PRId64 " images are left to train on",
+			      train->batch, data->train.n);
+	if (!rc)
+		rc = cop_net_init(&t->net, model, inputs, data->info.nclasses, err);
+	if (!rc)
+		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
+	cop_order_init(&t->order, data, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r);
+	if (!rc)
+		rc = allocate(t, err);
+	if (rc)
+		cop_trainer_release(t);
+	return rc;
+}
+
+void cop_trainer_release(struct cop_trainer *t)
+{
+	cop_net_release(&t->net);
+	cop_schedule_release(&t->schedule);
+	cop_order_release(&t->order);
+	cop_work_release(&t->work);
+	cop_work_release(&t->eval);
+	cop_history_release(&t->history);
+	free(t->param);
+	free(t->grad);
+	for (size_t s = 0; s < COP_SLOTS_MAX; s++)
+		free(t->slot[s]);
+	free(t->mask);
+	free(t->pick);
+	free(t->label);
+	*t = (struct cop_trainer){0};
+}
+
+void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
+{
+	cop_net_draw(&t->net, init, seed, t->param);
+}
+
+static void apply_mask(struct cop_trainer *t)
+{
+	for (size_t i = 0; i < t->net.params.total; i++) {
+		if (t->mask[i])
+			continue;
+		t->param[i] = 0.0f;
+		for (size_t s = 0; s < t->nslots; s++)
+			t->slot[s][i] = 0.0f;
+	}
+}
+
+static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, struct cop_err *err)
+{
+	if (!cop_layout_same(&c->params, &t->net.params))
+		return cop_fail(err, COP_EINPUT, "the checkpoint is of another network");
+	size_t bytes = t->net.params.total * sizeof(float);
+	memcpy(t->param, c->param, bytes);
+	for (size_t s = 0; s < t->nslots; s++) {
+		size_t k = 0;
+		while (k < c->nslots && strcmp(c->slot_name[k], slot_names[t->config->optimizer][s]) != 0)
+			k++;
+		if (k == c->nslots)
+			return cop_fail(err, COP_EINPUT, "the checkpoint lacks the optimizer's '%s'",
+					slot_names[t->config->optimizer][s]);
+		memcpy(t->slot[s], c->slot[k], bytes);
+	}
+	t->step = c->step;
+	return 0;
+}
+
+int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
+{
+	int rc = take_over(t, c, err);
+	if (rc || !mask)
+		return rc;
+	t->mask = cop_xmalloc(t->net.params.total);
+	memcpy(t->mask, mask, t->net.params.total);
+	apply_mask(t);
+	return 0;
+}
+
+struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
+{
+	struct cop_checkpoint c = {
+		.params = t->net.params,
+		.buffers = t->net.buffers,
+		.param = t->param,
+		.nslots = t->nslots,
+		.step = t->step,
+		.epoch = (double)t->step / (double)t->steps_per_epoch,
+		.experiment = (char *)(uintptr_t)t->experiment,
+		.hash = (char *)(uintptr_t)t->hash,
+	};
+	for (size_t s = 0; s < t->nslots; s++) {
+		c.slot_name[s] = slot_names[t->config->optimizer][s];
+		c.slot[s] = t->slot[s];
+	}
+	return c;
+}
+
+static void update(struct cop_trainer *t)
+{
+	const struct cop_train_config *c = t->config;
+	size_t n = t->net.params.total;
+	float lr = (float)cop_schedule_lr(&t->schedule, t->step);
+	if (c->optimizer == COP_OPTIMIZER_SGD) {
+		struct cop_sgd o = {.lr = lr,
+				    .momentum = (float)c->momentum,
+				    .weight_decay = (float)c->weight_decay,
+				    .nesterov = c->nesterov};
+		t->backend->sgd(&o, n, t->grad, t->mask, t->param, t->slot[0]);
+		return;
+	}
+	struct cop_adam o = {.lr = lr,
+			     .beta1 = (float)c->beta1,
+			     .beta2 = (float)c->beta2,
+			     .epsilon = (float)c->epsilon,
+			     .weight_decay = (float)c->weight_decay,
+			     .step = t->step + 1};
+	t->backend->adam(&o, n, t->grad, t->mask, t->param, t->slot[0], t->slot[1]);
+}
+
+static int one_step(struct cop_trainer *t, struct cop_err *err)
+{
+	int batch = (int)t->config->batch;
+	struct cop_work *w = &t->work;
+	struct cop_image_source source = cop_data_source(t->data, &t->data->train);
+	struct cop_loss loss;
+	cop_order_batch(&t->order, t->step / t->steps_per_epoch, t->step % t->steps_per_epoch, batch, t->pick,
+			t->label);
+	t->backend->gather(&source, t->pick, batch, w->ld, w->y[0]);
+	cop_net_forward(t->backend, t->param, w);
+	t->backend->softmax_xent(t->net.classes, batch, w->ld, w->y[t->net.n], t->label, w->dy[t->net.n], &loss);
+	if (!isfinite(loss.loss))
+		return cop_fail(err, COP_EFAILED,
+				"the loss is no longer finite at step %" PRId64
+				" (learning rate %g): a lower one may help",
+				t->step, cop_schedule_lr(&t->schedule, t->step));
+	cop_net_backward(t->backend, t->param, w, t->grad);
+	update(t);
+	t->sums.loss += loss.loss;
+	t->sums.top1 += loss.top1;
+	t->sums.top5 += loss.top5;
+	t->sums.images += loss.images;
+	t->step++;
+	return 0;
+}
+
+void cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m)
+{
+	struct cop_loss all = {0};
+	struct cop_image_source source = cop_data_source(t->data, part);
+	for (int64_t at = 0; at < part->n; at += EVAL_BATCH) {
+		int n = part->n - at < EVAL_BATCH ? (int)(part->n - at) : EVAL_BATCH;
+		struct cop_loss loss;
+		for (int i = 0; i < n; i++) {
+			t->pick[i] = (struct cop_pick){.index = part->index[at + i]};
+			t->label[i] = part->labels[t->pick[i].index];
+		}
+		t->backend->gather(&source, t->pick, n, t->eval.ld, t->eval.y[0]);
+		cop_net_forward(t->backend, t->param, &t->eval);
+		t->backend->softmax_xent(t->net.classes, n, t->eval.ld, t->eval.y[t->net.n], t->label, NULL, &loss);
+		all.loss += loss.loss;
+		all.top1 += loss.top1;
+		all.top5 += loss.top5;
+		all.images += loss.images;
+	}
+	double n = all.images ? (double)all.images : NAN;
+	*m = (struct cop_measure){.loss = all.loss / n, .top1 = (double)all.top1 / n, .top5 = (double)all.top5 / n};
+}
+
+double cop_trainer_speed(const struct cop_trainer *t)
+{
+	return t->stepping > 0 ? (double)t->images / t->stepping : NAN;
+}
+
+/* A row of the history for the state as it is; with the epoch's sums where there are some. */
+static void add_row(struct cop_trainer *t)
+{
+	struct cop_measure v;
+	cop_trainer_measure(t, &t->data->validation, &v);
+	double n = t->sums.images ? (double)t->sums.images : NAN;
+	int64_t last = t->step > 0 && t->sums.images ? t->step - 1 : t->step;
+	double row[COP_HISTORY_COLUMNS] = {
+		[COP_HISTORY_EPOCH] = (double)t->step / (double)t->steps_per_epoch,
+		[COP_HISTORY_STEP] = (double)t->step,
+		[COP_HISTORY_LR] = cop_schedule_lr(&t->schedule, last),
+		[COP_HISTORY_TRAIN_LOSS] = t->sums.loss / n,
+		[COP_HISTORY_TRAIN_TOP1] = (double)t->sums.top1 / n,
+		[COP_HISTORY_VAL_LOSS] = v.loss,
+		[COP_HISTORY_VAL_TOP1] = v.top1,
+		[COP_HISTORY_VAL_TOP5] = v.top5,
+		[COP_HISTORY_SECONDS] = t->seconds,
+	};
+	cop_history_add(&t->history, row);
+	t->sums = (struct cop_loss){0};
+}
+
+/* Whether to save now: asked to stop, or enough time gone by since `saved`. */
+static int save_if_due(struct cop_trainer *t, double *saved, struct cop_err *err)
+{
+	bool stop = t->stop && *t->stop;
+	if (!stop && (!t->progress_path || cop_now() - *saved < t->checkpoint_seconds))
+		return 0;
+	int rc = t->progress_path ? cop_trainer_save(t, err) : 0;
+	*saved = cop_now();
+	if (!rc && stop)
+		rc = cop_fail(err, COP_ESTOPPED, "%s was asked to stop: saved at step %" PRId64,
+			      t->what ? t->what : "training", t->step);
+	return rc;
+}
+
+static void say_progress(const struct cop_trainer *t)
+{
+	if (t->what)
+		cop_progress(t->what, (double)t->step, (double)t->total_steps,
+			     "epoch %.1f of %" PRId64 ", %.0f images/s", (double)t->step / (double)t->steps_per_epoch,
+			     t->config->epochs, cop_trainer_speed(t));
+}
+
+int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
+{
+	double saved = cop_now();
+	int rc = 0;
+	if (t->history.n == 0)
+		add_row(t);
+	while (t->step < step) {
+		double begun = cop_now();
+		rc = one_step(t, err);
+		double took = cop_now() - begun;
+		if (rc)
+			return rc;
+		t->stepping += took;
+		t->seconds += took;
+		t->images += t->config->batch;
+		if (t->step % t->steps_per_epoch == 0) {
+			begun = cop_now();
+			add_row(t);
+			t->seconds += cop_now() - begun;
+			if (t->epoch_ended)
+				t->epoch_ended(t, t->user);
+		}
+		if (t->step % 16 == 0)
+			say_progress(t);
+		rc = t->step < t->total_steps ? save_if_due(t, &saved, err) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}

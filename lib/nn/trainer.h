@@ -1,0 +1,85 @@
+/*
+ * Training: the state at a step, and the loop that takes it further. The state after a step is a pure function of the
+ * configuration and the state before it, so a run that was saved and loaded ends with the same bits.
+ */
+#ifndef COP_NN_TRAINER_H
+#define COP_NN_TRAINER_H
+
+#include "nn/batches.h"
+#include "nn/net.h"
+#include "nn/schedule.h"
+#include "store/cell.h"
+#include "store/checkpoint.h"
+
+#include <signal.h>
+
+struct cop_measure {
+	double loss, top1, top5; /* mean loss, fractions; NaN where there are no images */
+};
+
+struct cop_trainer {
+	const struct cop_train_config *config;
+	const struct cop_data *data;
+	const struct cop_backend *backend;
+	const char *experiment, *hash; /* go into checkpoints; the caller's */
+	struct cop_net net;
+	struct cop_schedule schedule;
+	struct cop_order order;
+	struct cop_work work, eval; /* of a training batch, of an evaluating one */
+	float *param, *grad, *slot[COP_SLOTS_MAX];
+	size_t nslots;
+	uint8_t *mask; /* (params.total), NULL: dense. Owned */
+	struct cop_pick *pick;
+	int32_t *label;
+
+	int64_t step, steps_per_epoch, total_steps;
+	struct cop_loss sums; /* of the epoch that is under way */
+	double seconds;       /* of training, over all restarts */
+	double stepping;      /* of them, inside steps */
+	int64_t images;       /* trained on within `stepping` */
+	struct cop_history history;
+
+	const char *progress_path;         /* where the state is kept while under way; NULL: nowhere */
+	double checkpoint_seconds;         /* how often, at most */
+	const volatile sig_atomic_t *stop; /* asked for every step: save and return COP_ESTOPPED */
+	const char *what;                  /* for progress: "dense 0", "cell 42" */
+	/* after each epoch; may be NULL */
+	void (*epoch_ended)(const struct cop_trainer *t, void *user);
+	void *user;
+};
+
+/* replicate: added to each seed. The caller fills experiment, hash, progress_path and what follows it afterwards. */
+int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
+		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
+		     struct cop_err *err) COP_CHECKED;
+void cop_trainer_release(struct cop_trainer *t);
+
+/* Fresh weights at step 0. */
+void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
+
+/*
+ * Takes over parameters, optimizer state and step. A checkpoint of another network is COP_EINPUT. `mask` (the params'
+ * layout; copied; NULL: dense) is applied to parameters and optimizer state: rewinding with a ticket's mask.
+ */
+int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
+	COP_CHECKED;
+
+/* The state as a checkpoint whose arenas stay the trainer's: write it, do not release it. */
+struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t);
+
+/* Trains until `step`. COP_ESTOPPED when asked to stop; COP_EFAILED where the loss is not finite. */
+int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err) COP_CHECKED;
+
+/* Saves to progress_path, and takes up from there: *found says whether there was something to take up. A file that
+   cannot be read is passed over with a warning: the run starts again. The mask is not saved; give the same one before.
+ */
+int cop_trainer_save(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+void cop_trainer_resume(struct cop_trainer *t, bool *found);
+
+/* The measures of a part with the weights as they are. */
+void cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m);
+
+/* Images a second within steps; NaN where there were none. */
+double cop_trainer_speed(const struct cop_trainer *t);
+
+#endif
