@@ -1,0 +1,53 @@
+/* The front of packing; see pack.h. */
+#include "data/pack.h"
+
+#include "base/file.h"
+#include "data/glyphs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct cop_pack_options cop_pack_defaults = {
+	.n = {[COP_SPLIT_TRAIN] = 12000, [COP_SPLIT_TEST] = 2000},
+	.seed = 1,
+};
+
+/* What would fail at the end fails at the start. */
+static int check_output(const char *path, bool force, struct cop_err *err)
+{
+	if (cop_is_folder(path))
+		return cop_fail(err, COP_EINPUT, "cannot write '%s': it is a folder", path);
+	if (!force && cop_exists(path))
+		return cop_fail(err, COP_EINPUT, "'%s' exists (--force replaces it)", path);
+	char *folder = cop_folder_of(path);
+	int rc = 0;
+	if (!cop_is_folder(folder))
+		rc = cop_fail(err, COP_EINPUT, "cannot write '%s': there is no folder '%s'", path, folder);
+	free(folder);
+	return rc;
+}
+
+static int pack_synthetic(const char *path, const struct cop_pack_options *o, struct cop_err *err)
+{
+	if (strcmp(o->synthetic, "glyphs") != 0)
+		return cop_fail(err, COP_EINPUT, "there is no synthetic data '%s', only 'glyphs'", o->synthetic);
+	return cop_glyphs_pack(path, o->n, o->seed, err);
+}
+
+static int pack_source(const char *path, const struct cop_pack_options *o, struct cop_err *err)
+{
+	(void)path;
+	if (!cop_exists(o->source))
+		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", o->source);
+	if (!cop_is_folder(o->source))
+		return cop_fail(err, COP_EINPUT, "'%s' is no folder", o->source);
+	return cop_fail(err, COP_EINPUT, "'%s' holds neither IDX files nor images", o->source);
+}
+
+int cop_pack(const char *path, const struct cop_pack_options *o, struct cop_err *err)
+{
+	int rc = check_output(path, o->force, err);
+	if (rc)
+		return rc;
+	return o->synthetic ? pack_synthetic(path, o, err) : pack_source(path, o, err);
+}
