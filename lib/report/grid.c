@@ -12,6 +12,8 @@
 
 /* A quantile that went through JSON and back is the same one. */
 #define SAME_QUANTILE 1e-9
+/* No accuracy: a damaged file must not stretch the pictures beyond what numbers can say. */
+#define ABSURD 1e6
 
 size_t cop_grid_quantile(const struct cop_grid *g, double quantile)
 {
@@ -108,7 +110,7 @@ static int by_step(const void *a, const void *b)
 
 static void add_value(struct cop_spread *s, double v)
 {
-	if (isnan(v))
+	if (!(fabs(v) < ABSURD)) /* NaN too */
 		return;
 	s->min = s->n ? fmin(s->min, v) : v;
 	s->max = s->n ? fmax(s->max, v) : v;

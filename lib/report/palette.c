@@ -64,32 +64,19 @@ bool cop_wants_dark_text(struct cop_rgb c)
 	return cop_contrast(c, (struct cop_rgb){0x11, 0x11, 0x11}) > cop_contrast(c, (struct cop_rgb){255, 255, 255});
 }
 
-static int square(int v)
-{
-	return v * v;
-}
-
-static int distance(struct cop_rgb c, int r, int g, int b)
-{
-	return square(c.r - r) + square(c.g - g) + square(c.b - b);
-}
-
 /* The cube's levels are 0, 95, 135, 175, 215, 255. */
 static int cube_level(int v)
 {
 	return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
 }
 
-static int cube_value(int level)
-{
-	return level ? 55 + 40 * level : 0;
-}
-
+/* By distance alone a dark blue would become a grey: greys are for what has no colour. */
 int cop_xterm256(struct cop_rgb c)
 {
-	int r = cube_level(c.r), g = cube_level(c.g), b = cube_level(c.b);
-	int mean = (c.r + c.g + c.b) / 3, step = mean > 238 ? 23 : mean < 3 ? 0 : (mean - 3) / 10;
-	int grey = 8 + 10 * step;
-	bool in_cube = distance(c, cube_value(r), cube_value(g), cube_value(b)) <= distance(c, grey, grey, grey);
-	return in_cube ? 16 + 36 * r + 6 * g + b : 232 + step;
+	int least = c.r < c.g ? c.r : c.g, most = c.r > c.g ? c.r : c.g;
+	least = least < c.b ? least : c.b;
+	most = most > c.b ? most : c.b;
+	if (most - least < 12 && least > 4 && most < 247)
+		return 232 + (least + most < 6 ? 0 : ((least + most) / 2 - 3) / 10);
+	return 16 + 36 * cube_level(c.r) + 6 * cube_level(c.g) + cube_level(c.b);
 }

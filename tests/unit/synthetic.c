@@ -28,8 +28,8 @@ static double noise(double scale, uint32_t item)
 /* Good until about a tenth of the weights is left, and longer so from a later reset point. */
 static double accuracy(size_t q, size_t k, uint32_t item)
 {
-	double left = 1 - quantiles[q], knee = 0.05 / (1 + 0.6 * (double)k);
-	return 0.9812 + 0.002 * sin(3 * left) - 0.25 * pow(knee / left, 1.4) / (1 + pow(knee / left, 1.4)) +
+	double left = 1 - quantiles[q], knee = 0.022 / (1 + 0.5 * (double)k);
+	return 0.9812 + 0.002 * sin(3 * left) - 0.25 * pow(knee / left, 1.9) / (1 + pow(knee / left, 1.9)) +
 	       noise(0.0006, item);
 }
 

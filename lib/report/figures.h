@@ -1,0 +1,39 @@
+/* The figures of a report: each appends one <svg> to `b`. Those that have nothing to show append nothing. */
+#ifndef COP_REPORT_FIGURES_H
+#define COP_REPORT_FIGURES_H
+
+#include "base/str.h"
+#include "report/grid.h"
+
+/*
+ * Quantiles down, reset points across, the dense network above; each place has its value and, of several replicates,
+ * their standard deviation. `alone`: a file of its own rather than a part of the page.
+ */
+void cop_figure_heatmap(struct cop_str *b, const struct cop_grid *g, bool alone);
+
+/*
+ * Test top-1 against the weights left (logarithmic, decreasing, as the lottery-ticket papers draw it), one line a
+ * reset point, bars from the worst to the best replicate, the dense network dashed. `near`: only what lies near the
+ * dense network, for grids whose sparsest cells fall far below.
+ */
+void cop_figure_sparsity(struct cop_str *b, const struct cop_grid *g, bool near);
+
+/* Whether the near view tells more than the whole: some cells are near the dense network and some are far below. */
+bool cop_figure_has_near(const struct cop_grid *g);
+
+/* What cop_figure_curves showed, for its caption. */
+struct cop_curves {
+	size_t shown, cells;      /* cells shown, and all that are finished */
+	bool validation, clipped; /* top-1 on the validation split, else the training loss; some of it out of sight */
+	const char *reset[2];     /* the reset points: drawn, dashed; the grid's */
+	size_t nresets;
+	int64_t replicate;
+};
+
+/* Training curves of the dense network and of at most eleven cells. */
+void cop_figure_curves(struct cop_str *b, const struct cop_results *r, const struct cop_grid *g, struct cop_curves *c);
+
+/* Weights left by layer (down) and quantile (across), the mean of the cells. */
+void cop_figure_layers(struct cop_str *b, const struct cop_results *r, const struct cop_grid *g);
+
+#endif

@@ -1,0 +1,355 @@
+/* The page; see html.h. */
+#include "report/html.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/version.h"
+#include "report/figures.h"
+#include "report/html_style.h"
+#include "report/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
+#define TICKET_BELOW 0.005
+
+enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 5, WIDE_LAYERS_CELLS = 4 };
+
+struct page {
+	struct cop_str b;
+	const struct cop_results *r;
+	const struct cop_grid *g;
+};
+
+static void add_percent(struct cop_str *b, double v)
+{
+	if (isfinite(v))
+		cop_str_addf(b, "%.2f %%", 100 * v);
+	else
+		cop_str_add(b, "–");
+}
+
+/* The devices and hosts that the cells ran on, each once. */
+static void add_machines(struct page *p)
+{
+	size_t shown = 0;
+	for (size_t i = 0; i < p->r->ncells; i++) {
+		const struct cop_row *row = &p->r->cell[i].row;
+		size_t k = 0;
+		while (k < i && strncmp(p->r->cell[k].row.host, row->host, COP_TEXT) != 0)
+			k++;
+		if (k < i || !*row->host)
+			continue;
+		if (shown++ < HOSTS_SHOWN) {
+			cop_str_add(&p->b, shown == 1 ? " · on " : ", ");
+			cop_text_html(&p->b, row->host);
+		}
+	}
+	if (shown > HOSTS_SHOWN)
+		cop_str_addf(&p->b, " and %zu more", shown - HOSTS_SHOWN);
+	if (p->r->ncells && *p->r->cell[0].row.device) {
+		cop_str_add(&p->b, " (");
+		cop_text_html(&p->b, p->r->cell[0].row.device);
+		cop_str_add(&p->b, ")");
+	}
+}
+
+static void add_head(struct page *p, const char *when)
+{
+	const char *name = p->r->name && *p->r->name ? p->r->name : "a run without a name";
+	cop_str_add(&p->b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+			   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"/>\n"
+			   /* whatever a name may hold, nothing is run and nothing is fetched */
+			   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+			   "style-src 'unsafe-inline'\"/>\n<title>");
+	cop_text_html(&p->b, name);
+	cop_str_addf(&p->b, " – coppice</title>\n<style>%s</style>\n</head>\n<body>\n<main>\n<header>\n<h1>",
+		     cop_html_style);
+	cop_text_html(&p->b, name);
+	cop_str_add(&p->b, "</h1>\n<p class=\"meta\">");
+	cop_text_html(&p->b, when);
+	add_machines(p);
+	cop_str_add(&p->b, " · coppice ");
+	cop_text_html(&p->b, cop_version());
+	cop_str_add(&p->b, " · experiment <code>");
+	cop_text_html(&p->b, p->r->hash ? p->r->hash : "unknown");
+	cop_str_add(&p->b, "</code></p>\n</header>\n");
+}
+
+static void begin_fact(struct page *p, const char *name)
+{
+	cop_str_addf(&p->b, "<div><dt>%s</dt><dd>", name);
+}
+
+static void add_place(struct page *p, size_t place)
+{
+	size_t q = place / p->g->nr, k = place % p->g->nr;
+	cop_str_addf(&p->b, "quantile %.6g, reset to ", p->g->quantile[q]);
+	cop_text_html(&p->b, p->g->reset[k].name);
+}
+
+/* The sparsest place within TICKET_BELOW of the dense network, the best of equals; nq * nr: none. */
+static size_t find_ticket(const struct cop_grid *g)
+{
+	size_t found = g->nq * g->nr;
+	for (size_t i = found; i-- > 0;) {
+		if (!g->top1[i].n || !(g->top1[i].mean >= g->dense.mean - TICKET_BELOW))
+			continue;
+		bool same_row = found < g->nq * g->nr && found / g->nr == i / g->nr;
+		if (found == g->nq * g->nr || (same_row && g->top1[i].mean >= g->top1[found].mean))
+			found = i;
+	}
+	return found;
+}
+
+static void add_time(struct page *p)
+{
+	double seconds = 0;
+	for (size_t i = 0; i < p->r->ncells; i++)
+		seconds += isfinite(p->r->cell[i].row.seconds) ? p->r->cell[i].row.seconds : 0;
+	for (size_t i = 0; i < p->r->ndense; i++)
+		seconds += isfinite(p->r->dense[i].seconds) ? p->r->dense[i].seconds : 0;
+	begin_fact(p, "Training time, all tasks");
+	if (seconds < 120)
+		cop_str_addf(&p->b, "%.0f s", seconds);
+	else if (seconds < 7200)
+		cop_str_addf(&p->b, "%.0f min", seconds / 60);
+	else
+		cop_str_addf(&p->b, "%.1f h", seconds / 3600);
+	cop_str_add(&p->b, "</dd></div>\n");
+}
+
+static void add_cell_fact(struct page *p, const char *name, size_t place, bool ticket)
+{
+	const struct cop_grid *g = p->g;
+	begin_fact(p, name);
+	if (place >= g->nq * g->nr) {
+		cop_str_add(&p->b, "–</dd></div>\n");
+		return;
+	}
+	if (ticket)
+		cop_str_addf(&p->b, "%.3g %% left</dd><dd>", 100 * g->left[place / g->nr]);
+	add_percent(&p->b, g->top1[place].mean);
+	cop_str_add(&p->b, ticket ? ", " : "</dd><dd>");
+	add_place(p, place);
+	cop_str_add(&p->b, "</dd></div>\n");
+}
+
+static void add_facts(struct page *p)
+{
+	char count[COP_NUMBER_TEXT];
+	const struct cop_results *r = p->r;
+	cop_str_add(&p->b, "<dl class=\"facts\">\n");
+	begin_fact(p, "Cells finished");
+	cop_str_addf(&p->b, "%zu of %zu</dd>", r->ncells, r->ncells + r->nmissing);
+	if (p->g->replicates > 1)
+		cop_str_addf(&p->b, "<dd>%zu quantiles, %zu reset points, %zu replicates</dd>", p->g->nq, p->g->nr,
+			     p->g->replicates);
+	else
+		cop_str_addf(&p->b, "<dd>%zu quantiles, %zu reset points</dd>", p->g->nq, p->g->nr);
+	cop_str_add(&p->b, "</div>\n");
+	begin_fact(p, "Dense network, test top-1");
+	add_percent(&p->b, p->g->dense.mean);
+	cop_str_add(&p->b, "</dd>");
+	int64_t total = r->ndense ? r->dense[0].total : r->ncells ? r->cell[0].row.total : 0;
+	cop_str_addf(&p->b, "<dd>%s prunable weights</dd></div>\n", cop_text_count(total, count));
+	add_cell_fact(p, "Best cell, test top-1", p->g->best, false);
+	add_cell_fact(p, "Sparsest within 0.5 points of dense", find_ticket(p->g), true);
+	add_time(p);
+	cop_str_add(&p->b, "</dl>\n");
+}
+
+/* A figure with its heading; nothing where the figure drew nothing. */
+static void add_figure(struct page *p, const char *classes, const char *heading, struct cop_str *svg,
+		       const char *caption)
+{
+	if (svg->len)
+		cop_str_addf(&p->b,
+			     "<figure class=\"%s\">\n<h2>%s</h2>\n<div class=\"scroll\">\n%s</div>\n<figcaption>%s"
+			     "</figcaption>\n</figure>\n",
+			     classes, heading, svg->s, caption);
+	cop_str_release(svg);
+}
+
+static void add_heatmap(struct page *p)
+{
+	struct cop_str svg = {0}, caption = {0};
+	const struct cop_grid *g = p->g;
+	cop_figure_heatmap(&svg, g, false);
+	cop_str_add(&caption, "Test top-1 in percent by magnitude quantile (the share of weights pruned, down) and the "
+			      "point that training went back to (across); the top row is the dense network.");
+	if (g->replicates > 1)
+		cop_str_addf(&caption, " Mean and standard deviation of %zu replicates.", g->replicates);
+	cop_str_add(&caption, " The frame marks the best cell.");
+	add_figure(p, g->nr > WIDE_RESETS ? "wide roomy" : "", "Accuracy of every ticket", &svg, caption.s);
+	cop_str_release(&caption);
+}
+
+static void add_sparsity(struct page *p)
+{
+	struct cop_str svg = {0};
+	const char *bars = p->g->replicates > 1 ? " Points are means; bars reach from the worst to the best replicate."
+						: "";
+	char *caption = cop_xasprintf("Each line is one reset point; dashed, the dense network.%s", bars);
+	cop_figure_sparsity(&svg, p->g, false);
+	add_figure(p, "", "Accuracy against sparsity", &svg, caption);
+	if (cop_figure_has_near(p->g)) {
+		cop_figure_sparsity(&svg, p->g, true);
+		add_figure(p, "", "The same, near the dense network", &svg,
+			   "The vertical axis begins where cells are no more than two points below the dense network; "
+			   "lines that leave it go on in the figure of the whole.");
+	}
+	free(caption);
+}
+
+static void add_curves(struct page *p)
+{
+	struct cop_str svg = {0}, caption = {0};
+	struct cop_curves c;
+	cop_figure_curves(&svg, p->r, p->g, &c);
+	cop_str_addf(&caption, "The dense network and %zu of %zu cells, of replicate %" PRId64, c.shown, c.cells,
+		     c.replicate);
+	for (size_t k = 0; k < c.nresets; k++) {
+		cop_str_add(&caption, k ? " and (dashed) " : ", reset to ");
+		cop_text_html(&caption, c.reset[k]);
+	}
+	cop_str_add(&caption, "; colour tells how much is left.");
+	if (c.clipped)
+		cop_str_add(&caption, c.validation ? " The first steps lie below the picture."
+						   : " The first steps lie above the picture.");
+	add_figure(p, "", "Training", &svg, caption.s);
+	cop_str_release(&caption);
+}
+
+static void add_layers(struct page *p)
+{
+	struct cop_str svg = {0};
+	cop_figure_layers(&svg, p->r, p->g);
+	add_figure(p, p->g->nq > WIDE_LAYERS_CELLS ? "wide roomy" : "", "What is left of each layer", &svg,
+		   "Percent of a layer's weights that survive the mask; the colour follows the logarithm.");
+}
+
+static void add_missing(struct page *p)
+{
+	const struct cop_results *r = p->r;
+	if (!r->nmissing)
+		return;
+	cop_str_addf(&p->b, "<section>\n<h2>Missing cells</h2>\n<p>%zu %s not finished: ", r->nmissing,
+		     r->nmissing == 1 ? "cell is" : "cells are");
+	for (size_t i = 0; i < r->nmissing; i++) {
+		size_t k = i; /* a run of neighbours is written as first–last */
+		while (k + 1 < r->nmissing && r->missing[k + 1] == r->missing[k] + 1)
+			k++;
+		cop_str_addf(&p->b, "%s%" PRId64, i ? ", " : "", r->missing[i]);
+		if (k > i)
+			cop_str_addf(&p->b, "%s%" PRId64, k > i + 1 ? "–" : ", ", r->missing[k]);
+		i = k;
+	}
+	cop_str_add(&p->b, ". <code>coppice redo</code> submits them again.</p>\n</section>\n");
+}
+
+static void add_real(struct cop_str *b, double v, const char *format_digits, int digits)
+{
+	if (!isfinite(v))
+		cop_str_add(b, "<td>–</td>");
+	else if (*format_digits == 'f')
+		cop_str_addf(b, "<td>%.*f</td>", digits, v);
+	else
+		cop_str_addf(b, "<td>%.*g</td>", digits, v);
+}
+
+static void add_row(struct cop_str *b, const struct cop_row *row)
+{
+	cop_str_addf(b, "<tr><td>%" PRId64 "</td><td>%" PRId64 "</td>", row->index, row->replicate);
+	add_real(b, row->quantile, "g", 6);
+	cop_str_add(b, "<td class=\"text\">");
+	cop_text_html(b, row->reset);
+	cop_str_addf(b, "</td><td>%" PRId64 "</td>", row->reset_step);
+	add_real(b, row->total > 0 ? 100 * (double)row->nnz / (double)row->total : NAN, "g", 4);
+	add_real(b, 100 * row->test_top1, "f", 2);
+	add_real(b, 100 * row->test_top5, "f", 2);
+	add_real(b, row->test_loss, "f", 4);
+	add_real(b, 100 * row->val_top1, "f", 2);
+	add_real(b, row->threshold, "g", 4);
+	add_real(b, row->seconds, "f", 1);
+	cop_str_add(b, "<td class=\"text\">");
+	cop_text_html(b, row->host);
+	cop_str_add(b, "</td></tr>\n");
+}
+
+static void add_table(struct page *p)
+{
+	cop_str_addf(
+		&p->b,
+		"<details%s>\n<summary>All cells</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th>cell</th>"
+		"<th>replicate</th><th>quantile</th><th class=\"text\">reset</th><th>at step</th><th>left %%</th>"
+		"<th>test top-1 %%</th><th>top-5 %%</th><th>loss</th><th>val. top-1 %%</th><th>threshold</th>"
+		"<th>seconds</th><th class=\"text\">host</th></tr></thead>\n<tbody>\n",
+		p->r->ncells <= OPEN_TABLE_ROWS ? " open=\"open\"" : "");
+	for (size_t i = 0; i < p->r->ncells; i++)
+		add_row(&p->b, &p->r->cell[i].row);
+	cop_str_add(&p->b, "</tbody>\n</table></div>\n</details>\n");
+}
+
+static void add_experiment(struct page *p)
+{
+	cJSON *json = NULL;
+	if (!p->r->experiment)
+		return;
+	char *text = NULL;
+	if (cop_json_parse(p->r->experiment, "experiment", &json, NULL) == 0)
+		text = cJSON_Print(json);
+	cop_str_add(&p->b, "<details>\n<summary>The experiment, every default written out</summary>\n<pre>");
+	/* line by line, because escaping takes the ends of lines for control characters */
+	for (const char *s = text ? text : p->r->experiment; *s;) {
+		size_t n = strcspn(s, "\n");
+		struct cop_str line = {0};
+		for (size_t i = 0; i < n; i++)
+			cop_str_addn(&line, s[i] == '\t' ? "  " : &s[i], s[i] == '\t' ? 2 : 1);
+		cop_text_html(&p->b, line.s ? line.s : "");
+		cop_str_add(&p->b, "\n");
+		cop_str_release(&line);
+		s += n + (s[n] == '\n');
+	}
+	cop_str_add(&p->b, "</pre>\n</details>\n");
+	cJSON_free(text);
+	cJSON_Delete(json);
+}
+
+char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const char *when)
+{
+	struct page p = {.r = r, .g = g};
+	add_head(&p, when);
+	add_facts(&p);
+	cop_str_add(&p.b, "<div class=\"figures\">\n");
+	add_heatmap(&p);
+	add_sparsity(&p);
+	add_curves(&p);
+	add_layers(&p);
+	cop_str_add(&p.b, "</div>\n");
+	add_missing(&p);
+	add_table(&p);
+	add_experiment(&p);
+	cop_str_add(&p.b, "<footer>The same numbers, and more of them, are in <code>results.h5</code> and "
+			  "<code>results.csv</code>.</footer>\n</main>\n</body>\n</html>\n");
+	return cop_str_take(&p.b);
+}
+
+int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g, struct cop_err *err)
+{
+	char when[64] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	if (localtime_r(&now, &tm))
+		strftime(when, sizeof(when), "%-d %B %Y, %H:%M %Z", &tm);
+	char *text = cop_html_text(r, g, when);
+	int rc = cop_write_file(path, text, strlen(text), err);
+	free(text);
+	return rc;
+}

@@ -1,0 +1,17 @@
+/*
+ * RUN/report.html: one self-contained page (no network, no script, figures as SVG), light or dark as the reader's
+ * system is, fit for a phone and for paper. Every text that comes from a file is escaped.
+ */
+#ifndef COP_REPORT_HTML_H
+#define COP_REPORT_HTML_H
+
+#include "report/grid.h"
+
+/* The page as text, the caller frees. `when`: the date to show. */
+char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const char *when);
+
+/* Writes it atomically, dated now. COP_EFAILED. */
+int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g, struct cop_err *err)
+	COP_CHECKED;
+
+#endif

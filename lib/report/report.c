@@ -1,0 +1,108 @@
+/* A run's report; see report.h. */
+#include "report/report.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "report/figures.h"
+#include "report/heatmap.h"
+#include "report/html.h"
+#include "report/table.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct cop_column columns[] = {
+	{"quantile", COP_COLUMN_GENERAL, 6},
+	{"left", COP_COLUMN_PERCENT, 2},
+	{"reset", COP_COLUMN_TEXT, 0},
+	{"reset_step", COP_COLUMN_INT, 0},
+	{"replicates", COP_COLUMN_INT, 0},
+	{"test_top1", COP_COLUMN_PERCENT, 2},
+	{"test_top1_min", COP_COLUMN_PERCENT, 2},
+	{"test_top1_max", COP_COLUMN_PERCENT, 2},
+	{"test_top1_sd", COP_COLUMN_PERCENT, 2},
+	{"dense_top1", COP_COLUMN_PERCENT, 2},
+};
+
+static void print_json(const struct cop_grid *g, FILE *out)
+{
+	struct cop_table t;
+	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < g->nq * g->nr; i++) {
+		const struct cop_grid_reset *reset = &g->reset[i % g->nr];
+		const struct cop_spread *s = &g->top1[i];
+		cop_table_real(&t, g->quantile[i / g->nr]);
+		cop_table_real(&t, g->left[i / g->nr]);
+		cop_table_text(&t, reset->name);
+		if (reset->step < 0)
+			cop_table_none(&t);
+		else
+			cop_table_int(&t, reset->step);
+		cop_table_int(&t, (int64_t)s->n);
+		cop_table_real(&t, s->mean);
+		cop_table_real(&t, s->min);
+		cop_table_real(&t, s->max);
+		cop_table_real(&t, s->sd);
+		cop_table_real(&t, g->dense.mean);
+	}
+	cop_table_print(&t, out, true);
+	cop_table_release(&t);
+}
+
+static int write_svg(const char *path, const struct cop_grid *g, struct cop_err *err)
+{
+	struct cop_str svg = {0};
+	cop_figure_heatmap(&svg, g, true);
+	int rc = svg.len ? cop_write_file(path, svg.s, svg.len, err)
+			 : cop_fail(err, COP_EINPUT, "cannot draw '%s': the results hold no cell", path);
+	cop_str_release(&svg);
+	return rc;
+}
+
+static int report_results(const char *results, const char *html, const struct cop_results *r,
+			  const struct cop_report_options *o, FILE *out, struct cop_err *err)
+{
+	struct cop_grid g;
+	cop_grid_init(&g, r);
+	if (o->json)
+		print_json(&g, out);
+	else
+		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
+				  cop_terminal_width(out));
+	int rc = cop_html_write(html, r, &g, err);
+	if (!rc && o->svg)
+		rc = write_svg(o->svg, &g, err);
+	cop_grid_release(&g);
+	if (!rc && !o->json) {
+		if (r->nmissing)
+			fprintf(out, "%zu of %zu cells are not finished\n", r->nmissing, r->ncells + r->nmissing);
+		fprintf(out, "\n%s\n%s\n", results, html);
+	}
+	return rc;
+}
+
+int cop_report(const char *run, const struct cop_report_options *o, FILE *out, struct cop_err *err)
+{
+	struct cop_results r = {0};
+	char *results = cop_xasprintf("%s/results.h5", run);
+	char *html = o->html ? cop_xstrdup(o->html) : cop_xasprintf("%s/report.html", run);
+	int rc = 0;
+	if (!cop_is_folder(run))
+		rc = cop_fail(err, COP_EINPUT, "'%s' is no run's folder", run);
+	else if (!cop_exists(results))
+		rc = cop_fail(err, COP_EINPUT, "'%s' has no results yet (run 'coppice collect %s' first)", run, run);
+	else
+		rc = cop_results_read(results, &r, err);
+	if (!rc)
+		rc = report_results(results, html, &r, o, out, err);
+	cop_results_release(&r);
+	free(results);
+	free(html);
+	return rc;
+}
+
+int cop_report_run(const char *run, FILE *out, bool colour, struct cop_err *err)
+{
+	return cop_report(run, &(struct cop_report_options){.colour = colour}, out, err);
+}
