@@ -151,7 +151,7 @@ static void draw(struct cop_str *b, const struct curves *s, const struct cop_cur
 			     .y = {s->low, s->high, BOTTOM, TOP, false},
 			     .x_name = "step",
 			     .y_name = c->validation ? "validation top-1 (%)" : "training loss"};
-	cop_ticks_even(&p.x_ticks, s->first, s->last, 5);
+	cop_ticks_even(&p.x_ticks, s->first, s->last, 4);
 	cop_ticks_even(&p.y_ticks, s->low, s->high, 6);
 	struct cop_str legend = {0};
 	double height = add_legend(&legend, s, c);

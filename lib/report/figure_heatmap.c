@@ -141,6 +141,8 @@ static void add_bar(struct cop_str *b, const struct place *p)
 	cop_str_add(b, "\n");
 	add_bar_text(b, p->g->low, x, y + BAR_H + 14, "soft");
 	add_bar_text(b, p->g->high, x + BAR_W, y + BAR_H + 14, "soft end");
+	if (p->width > BAR_W + 110)
+		cop_svg_text(b, x + BAR_W + 14, y + BAR_H - 1, "soft", "test top-1 (%)");
 	if (!p->g->dense.n)
 		return;
 	double at = x + cop_grid_scale(p->g, p->g->dense.mean) * BAR_W;

@@ -19,7 +19,7 @@
 /* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
 #define TICKET_BELOW 0.005
 
-enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 5, WIDE_LAYERS_CELLS = 4 };
+enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 6, WIDE_LAYERS_CELLS = 5 };
 
 struct page {
 	struct cop_str b;

@@ -21,10 +21,10 @@ const char cop_html_style[] =
 	".meta{color:var(--soft);font-size:.875rem;overflow-wrap:anywhere}"
 	"code,pre{font-family:ui-monospace,'SF Mono','DejaVu Sans Mono',Menlo,Consolas,monospace;font-size:.85em}\n"
 	/* key facts */
-	".facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(12.5rem,1fr));gap:0 2rem;margin:1.75rem 0 0;"
+	".facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(10.5rem,1fr));gap:0 1.5rem;margin:1.75rem 0 0;"
 	"border-top:1px solid var(--rule)}"
 	".facts div{border-bottom:1px solid var(--rule);padding:.7rem 0}"
-	".facts dt{font-size:.8rem;color:var(--soft)}"
+	".facts dt{font-size:.8rem;line-height:1.35;color:var(--soft)}"
 	".facts dd{margin:0;font-size:1.35rem;line-height:1.3;font-weight:600;font-variant-numeric:tabular-nums}"
 	".facts dd+dd{font-size:.8rem;font-weight:400;color:var(--soft)}\n"
 	/* figures */
@@ -34,7 +34,6 @@ const char cop_html_style[] =
 	"figure h2{margin:0 0 .75rem}"
 	"figcaption{font-size:.84rem;line-height:1.45;margin-top:.6rem;max-width:40rem}"
 	".scroll{overflow-x:auto}svg{display:block;max-width:100%;height:auto}"
-	".wide svg{min-width:min(100%,44rem)}"
 	".roomy svg{max-width:none}\n"
 	/* inside the figures */
 	"svg text{font:12px system-ui,-apple-system,'Segoe UI','DejaVu Sans',Helvetica,Arial,sans-serif;"
@@ -54,7 +53,7 @@ const char cop_html_style[] =
 	"svg a:hover,svg g>rect:hover{opacity:.9}\n"
 	/* tables and the rest */
 	"table{border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums;width:100%}"
-	"th,td{text-align:right;padding:.28rem .7rem;white-space:nowrap;border-bottom:1px solid var(--grid)}"
+	"th,td{text-align:right;padding:.28rem .5rem;white-space:nowrap;border-bottom:1px solid var(--grid)}"
 	"th{font-weight:600;border-bottom-color:var(--faint);vertical-align:bottom}"
 	"td.text,th.text{text-align:left}th:first-child,td:first-child{padding-left:0}"
 	"tbody tr:hover{background:var(--panel)}"

@@ -27,13 +27,8 @@ void cop_ticks_even(struct cop_ticks *t, double min, double max, int wanted)
 	*t = (struct cop_ticks){0};
 	if (!(max > min) || !isfinite(max - min))
 		return;
-	double rough = (max - min) / wanted, power = pow(10, floor(log10(rough))), step = 10 * power;
-	if (rough <= power * 1.0001)
-		step = power;
-	else if (rough <= 2 * power)
-		step = 2 * power;
-	else if (rough <= 5 * power)
-		step = 5 * power;
+	double rough = (max - min) / wanted, power = pow(10, floor(log10(rough))), part = rough / power;
+	double step = power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
 	double first = ceil(min / step - 1e-9);
 	t->digits = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
 	for (int i = 0; i < COP_TICKS_MAX && (first + i) * step <= max + 1e-9 * step; i++)
@@ -122,7 +117,7 @@ static void tick_text(const struct cop_axis *a, const struct cop_ticks *t, doubl
 {
 	if (a->log)
 		snprintf(buf, size, "%g", v);
-	else if (t->digits == 0 && fabs(v) >= 10000 && fabs(v) < 1e15)
+	else if (t->digits == 0 && fabs(v) >= 1000 && fabs(v) < 1e15)
 		cop_text_count(llround(v), buf);
 	else
 		snprintf(buf, size, "%.*f", t->digits, fabs(v) < 1e-12 ? 0.0 : v);
