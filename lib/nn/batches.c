@@ -101,20 +101,20 @@ struct cop_image_source cop_data_source(const struct cop_data *d, const struct c
 					 .shift = d->shift};
 }
 
-void cop_order_init(struct cop_order *o, const struct cop_data *d, uint64_t seed_order, uint64_t seed_augment)
+void cop_shuffle_init(struct cop_shuffle *o, const struct cop_data *d, uint64_t seed_order, uint64_t seed_augment)
 {
-	*o = (struct cop_order){.data = d, .seed_order = seed_order, .seed_augment = seed_augment, .epoch = -1};
+	*o = (struct cop_shuffle){.data = d, .seed_order = seed_order, .seed_augment = seed_augment, .epoch = -1};
 	o->perm = cop_xcalloc((size_t)d->train.n, sizeof(*o->perm));
 }
 
-void cop_order_release(struct cop_order *o)
+void cop_shuffle_release(struct cop_shuffle *o)
 {
 	free(o->perm);
-	*o = (struct cop_order){0};
+	*o = (struct cop_shuffle){0};
 }
 
 /* An image's move and mirror depend on the image and the epoch, not on its place in the batch. */
-static void augment(const struct cop_order *o, int64_t epoch, struct cop_pick *p)
+static void augment(const struct cop_shuffle *o, int64_t epoch, struct cop_pick *p)
 {
 	const struct cop_data *d = o->data;
 	if (!d->crop_padding && !d->flip)
@@ -127,7 +127,8 @@ static void augment(const struct cop_order *o, int64_t epoch, struct cop_pick *p
 	p->flip = d->flip && cop_stream_below(&s, 2);
 }
 
-void cop_order_batch(struct cop_order *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick, int32_t *label)
+void cop_shuffle_batch(struct cop_shuffle *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick,
+		       int32_t *label)
 {
 	const struct cop_part *train = &o->data->train;
 	if (o->epoch != epoch)

@@ -40,17 +40,18 @@ int64_t cop_steps_per_epoch(const struct cop_dataset_info *info, const struct co
 struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p);
 
 /* The order of one epoch at a time. */
-struct cop_order {
+struct cop_shuffle {
 	const struct cop_data *data;
 	uint64_t seed_order, seed_augment;
 	int64_t epoch; /* that of `perm`; -1: none yet */
 	uint32_t *perm;
 };
 
-void cop_order_init(struct cop_order *o, const struct cop_data *d, uint64_t seed_order, uint64_t seed_augment);
-void cop_order_release(struct cop_order *o);
+void cop_shuffle_init(struct cop_shuffle *o, const struct cop_data *d, uint64_t seed_order, uint64_t seed_augment);
+void cop_shuffle_release(struct cop_shuffle *o);
 
 /* Batch number `at` (from 0) of `epoch`: picks (batch) and labels (batch). */
-void cop_order_batch(struct cop_order *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick, int32_t *label);
+void cop_shuffle_batch(struct cop_shuffle *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick,
+		       int32_t *label);
 
 #endif

@@ -54,7 +54,7 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 		rc = cop_net_init(&t->net, model, inputs, data->info.nclasses, err);
 	if (!rc)
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
-	cop_order_init(&t->order, data, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r);
+	cop_shuffle_init(&t->shuffle, data, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r);
 	if (!rc)
 		rc = allocate(t, err);
 	if (rc)
@@ -66,7 +66,7 @@ void cop_trainer_release(struct cop_trainer *t)
 {
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
-	cop_order_release(&t->order);
+	cop_shuffle_release(&t->shuffle);
 	cop_work_release(&t->work);
 	cop_work_release(&t->eval);
 	cop_history_release(&t->history);
@@ -85,6 +85,16 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 	cop_net_draw(&t->net, init, seed, t->param);
 }
 
+void cop_trainer_restart(struct cop_trainer *t)
+{
+	t->step = t->images = 0;
+	t->seconds = t->stepping = 0;
+	t->sums = (struct cop_loss){0};
+	cop_history_release(&t->history);
+	for (size_t s = 0; s < t->nslots; s++)
+		memset(t->slot[s], 0, t->net.params.total * sizeof(float));
+}
+
 static void apply_mask(struct cop_trainer *t)
 {
 	for (size_t i = 0; i < t->net.params.total; i++) {
@@ -100,17 +110,19 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 {
 	if (!cop_layout_same(&c->params, &t->net.params))
 		return cop_fail(err, COP_EINPUT, "the checkpoint is of another network");
+	const float *slot[COP_SLOTS_MAX] = {NULL};
+	for (size_t s = 0; s < t->nslots; s++) {
+		const char *name = slot_names[t->config->optimizer][s];
+		for (size_t k = 0; k < c->nslots; k++)
+			if (strcmp(c->slot_name[k], name) == 0)
+				slot[s] = c->slot[k];
+		if (!slot[s])
+			return cop_fail(err, COP_EINPUT, "the checkpoint lacks the optimizer's '%s'", name);
+	}
 	size_t bytes = t->net.params.total * sizeof(float);
 	memcpy(t->param, c->param, bytes);
-	for (size_t s = 0; s < t->nslots; s++) {
-		size_t k = 0;
-		while (k < c->nslots && strcmp(c->slot_name[k], slot_names[t->config->optimizer][s]) != 0)
-			k++;
-		if (k == c->nslots)
-			return cop_fail(err, COP_EINPUT, "the checkpoint lacks the optimizer's '%s'",
-					slot_names[t->config->optimizer][s]);
-		memcpy(t->slot[s], c->slot[k], bytes);
-	}
+	for (size_t s = 0; s < t->nslots; s++)
+		memcpy(t->slot[s], slot[s], bytes);
 	t->step = c->step;
 	return 0;
 }
@@ -173,8 +185,8 @@ static int one_step(struct cop_trainer *t, struct cop_err *err)
 	struct cop_work *w = &t->work;
 	struct cop_image_source source = cop_data_source(t->data, &t->data->train);
 	struct cop_loss loss;
-	cop_order_batch(&t->order, t->step / t->steps_per_epoch, t->step % t->steps_per_epoch, batch, t->pick,
-			t->label);
+	cop_shuffle_batch(&t->shuffle, t->step / t->steps_per_epoch, t->step % t->steps_per_epoch, batch, t->pick,
+			  t->label);
 	t->backend->gather(&source, t->pick, batch, w->ld, w->y[0]);
 	cop_net_forward(t->backend, t->param, w);
 	t->backend->softmax_xent(t->net.classes, batch, w->ld, w->y[t->net.n], t->label, w->dy[t->net.n], &loss);

@@ -24,7 +24,7 @@ struct cop_trainer {
 	const char *experiment, *hash; /* go into checkpoints; the caller's */
 	struct cop_net net;
 	struct cop_schedule schedule;
-	struct cop_order order;
+	struct cop_shuffle shuffle;
 	struct cop_work work, eval; /* of a training batch, of an evaluating one */
 	float *param, *grad, *slot[COP_SLOTS_MAX];
 	size_t nslots;
@@ -40,6 +40,7 @@ struct cop_trainer {
 	struct cop_history history;
 
 	const char *progress_path;         /* where the state is kept while under way; NULL: nowhere */
+	const char *identity;              /* of the work: a progress file of another is not taken up */
 	double checkpoint_seconds;         /* how often, at most */
 	const volatile sig_atomic_t *stop; /* asked for every step: save and return COP_ESTOPPED */
 	const char *what;                  /* for progress: "dense 0", "cell 42" */
@@ -54,7 +55,10 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 		     struct cop_err *err) COP_CHECKED;
 void cop_trainer_release(struct cop_trainer *t);
 
-/* Fresh weights at step 0. */
+/* Back to step 0 with zero optimizer state and no history; weights are whatever they were. */
+void cop_trainer_restart(struct cop_trainer *t);
+
+/* Fresh weights. */
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
 
 /*

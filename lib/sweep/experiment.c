@@ -1,0 +1,168 @@
+/* The experiment; see experiment.h. */
+#include "sweep/experiment.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field) offsetof(struct cop_experiment, field)
+#define MOST 1e9
+
+static const struct cop_param table[] = {
+	{"name", COP_PARAM_STRING, AT(name), "\"experiment\"", 0, 0, NULL, "names jobs and the report", 0},
+	{"model.name", COP_PARAM_CHOICE, AT(model.name), "\"lenet\"", 0, 0, COP_MODEL_CHOICES, "network",
+	 COP_PARAM_COMPUTES},
+	{"model.hidden", COP_PARAM_INTS, AT(model.hidden), "[300, 100]", 1, 1e6, NULL, "sizes of the hidden layers",
+	 COP_PARAM_COMPUTES},
+	{"model.init", COP_PARAM_CHOICE, AT(model.init), "\"kaiming_normal\"", 0, 0, COP_INIT_CHOICES, "initialisation",
+	 COP_PARAM_COMPUTES},
+	{"data.path", COP_PARAM_STRING, AT(data.path), "\"" COP_DATA_GLYPHS "\"", 0, 0, NULL,
+	 "dataset made by 'coppice pack', or 'glyphs' for the built-in digits", 0},
+	{"data.fingerprint", COP_PARAM_STRING, AT(data.fingerprint), "\"\"", 0, 0, NULL,
+	 "of the dataset; filled in by 'plan'", COP_PARAM_COMPUTES},
+	{"data.validation", COP_PARAM_INT, AT(data.validation), "0", 0, MOST, NULL, "images split off the training set",
+	 COP_PARAM_COMPUTES},
+	{"data.augment.crop_padding", COP_PARAM_INT, AT(data.crop_padding), "0", 0, 64, NULL,
+	 "pixels of padding to crop from", COP_PARAM_COMPUTES},
+	{"data.augment.flip", COP_PARAM_BOOL, AT(data.flip), "false", 0, 0, NULL, "mirror half of the images",
+	 COP_PARAM_COMPUTES},
+	{"data.glyphs.train", COP_PARAM_INT, AT(glyphs.train), "12000", 1, MOST, NULL, "built-in digits to train on",
+	 0},
+	{"data.glyphs.test", COP_PARAM_INT, AT(glyphs.test), "2000", 1, MOST, NULL, "built-in digits to test on", 0},
+	{"data.glyphs.seed", COP_PARAM_INT, AT(glyphs.seed), "1", 0, MOST, NULL, "which of them", 0},
+	{"train.epochs", COP_PARAM_INT, AT(train.epochs), "10", 0, 1e6, NULL, "epochs", COP_PARAM_COMPUTES},
+	{"train.batch", COP_PARAM_INT, AT(train.batch), "60", 1, 1e6, NULL, "images a step", COP_PARAM_COMPUTES},
+	{"train.optimizer.name", COP_PARAM_CHOICE, AT(train.optimizer), "\"sgd\"", 0, 0, COP_OPTIMIZER_CHOICES,
+	 "optimizer", COP_PARAM_COMPUTES},
+	{"train.optimizer.lr", COP_PARAM_REAL, AT(train.lr), "0.1", 0, 1e3, NULL, "learning rate", COP_PARAM_COMPUTES},
+	{"train.optimizer.momentum", COP_PARAM_REAL, AT(train.momentum), "0.9", 0, 1, NULL, "sgd: momentum",
+	 COP_PARAM_COMPUTES},
+	{"train.optimizer.nesterov", COP_PARAM_BOOL, AT(train.nesterov), "false", 0, 0, NULL,
+	 "sgd: Nesterov's momentum", COP_PARAM_COMPUTES},
+	{"train.optimizer.weight_decay", COP_PARAM_REAL, AT(train.weight_decay), "0", 0, 1, NULL,
+	 "added to the gradient", COP_PARAM_COMPUTES},
+	{"train.optimizer.beta1", COP_PARAM_REAL, AT(train.beta1), "0.9", 0, 0.999999, NULL, "adam",
+	 COP_PARAM_COMPUTES},
+	{"train.optimizer.beta2", COP_PARAM_REAL, AT(train.beta2), "0.999", 0, 0.999999, NULL, "adam",
+	 COP_PARAM_COMPUTES},
+	{"train.optimizer.epsilon", COP_PARAM_REAL, AT(train.epsilon), "1e-8", 1e-12, 1, NULL, "adam",
+	 COP_PARAM_COMPUTES},
+	{"train.schedule.name", COP_PARAM_CHOICE, AT(train.schedule), "\"constant\"", 0, 0, COP_SCHEDULE_CHOICES,
+	 "learning rate over time", COP_PARAM_COMPUTES},
+	{"train.schedule.warmup", COP_PARAM_STRING, AT(train.warmup), "\"0ep\"", 0, 0, NULL,
+	 "linear warm-up, '1ep' or '500it'", COP_PARAM_COMPUTES},
+	{"train.schedule.milestones", COP_PARAM_STRINGS, AT(train.milestones), "[]", 0, 0, NULL,
+	 "step: when the rate is multiplied by gamma", COP_PARAM_COMPUTES},
+	{"train.schedule.gamma", COP_PARAM_REAL, AT(train.gamma), "0.1", 0, 1, NULL,
+	 "step, exponential (an epoch): the factor", COP_PARAM_COMPUTES},
+	{"train.schedule.final_lr", COP_PARAM_REAL, AT(train.final_lr), "0", 0, 1e3, NULL, "cosine: the last rate",
+	 COP_PARAM_COMPUTES},
+	{"train.seeds.init", COP_PARAM_INT, AT(train.seed_init), "1", 0, 9007199254740992.0, NULL,
+	 "initial weights (replicate r adds r to each seed)", COP_PARAM_COMPUTES},
+	{"train.seeds.order", COP_PARAM_INT, AT(train.seed_order), "1", 0, 9007199254740992.0, NULL,
+	 "order of the images", COP_PARAM_COMPUTES},
+	{"train.seeds.augment", COP_PARAM_INT, AT(train.seed_augment), "1", 0, 9007199254740992.0, NULL, "augmentation",
+	 COP_PARAM_COMPUTES},
+	{"sweep.quantiles", COP_PARAM_REALS, AT(sweep.quantiles), "[0.5, 0.8, 0.9]", 0, 1, NULL,
+	 "fractions of weights to prune", 0},
+	{"sweep.reset", COP_PARAM_STRINGS, AT(sweep.reset), "[\"0ep\"]", 0, 0, NULL,
+	 "where to rewind to, '3ep' or '500it'", 0},
+	{"sweep.replicates", COP_PARAM_INT, AT(sweep.replicates), "1", 1, 10000, NULL, "dense runs with other seeds",
+	 0},
+	{"sweep.scope", COP_PARAM_CHOICE, AT(sweep.scope), "\"global\"", 0, 0, "global|layer",
+	 "what a quantile is taken over", COP_PARAM_COMPUTES},
+	{"sweep.criterion", COP_PARAM_CHOICE, AT(sweep.criterion), "\"magnitude\"", 0, 0, "magnitude",
+	 "what is smallest", COP_PARAM_COMPUTES},
+	{"sweep.keep_weights", COP_PARAM_BOOL, AT(sweep.keep_weights), "true", 0, 0, NULL,
+	 "weights and masks in each cell's file", 0},
+	{"device.kind", COP_PARAM_CHOICE, AT(device.kind), "\"auto\"", 0, 0, "auto|cpu|cuda", "what trains", 0},
+	{"device.threads", COP_PARAM_INT, AT(device.threads), "0", 0, 4096, NULL, "0: all that the process may use", 0},
+	{"device.precision", COP_PARAM_CHOICE, AT(device.precision), "\"fp32\"", 0, 0, "fp32", "of the arithmetic",
+	 COP_PARAM_COMPUTES},
+	{"device.checkpoint_minutes", COP_PARAM_REAL, AT(device.checkpoint_minutes), "5", 0, 1e6, NULL,
+	 "how often the state under way is saved; 0: every step", 0},
+	{"slurm.time", COP_PARAM_STRING, AT(slurm.time), "\"02:00:00\"", 0, 0, NULL, "limit of each task", 0},
+	{"slurm.cpus", COP_PARAM_INT, AT(slurm.cpus), "4", 1, 4096, NULL, "cores a task", 0},
+	{"slurm.gpus", COP_PARAM_INT, AT(slurm.gpus), "0", 0, 64, NULL, "GPUs a task", 0},
+	{"slurm.mem", COP_PARAM_STRING, AT(slurm.mem), "\"8G\"", 0, 0, NULL, "memory a task; empty: the site's default",
+	 0},
+	{"slurm.partition", COP_PARAM_STRING, AT(slurm.partition), "\"\"", 0, 0, NULL, "partition", 0},
+	{"slurm.account", COP_PARAM_STRING, AT(slurm.account), "\"\"", 0, 0, NULL, "account", 0},
+	{"slurm.max_running", COP_PARAM_INT, AT(slurm.max_running), "20", 0, 1e6, NULL, "cells at once; 0: no limit",
+	 0},
+	{"slurm.extra", COP_PARAM_STRINGS, AT(slurm.extra), "[]", 0, 0, NULL,
+	 "further sbatch options, '--constraint=…'", 0},
+	{"slurm.prologue", COP_PARAM_STRINGS, AT(slurm.prologue), "[]", 0, 0, NULL, "shell lines before the program",
+	 0},
+};
+
+const struct cop_params cop_experiment_params = {table, sizeof(table) / sizeof(table[0])};
+
+static int check_lists(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	const struct cop_sweep_config *s = &e->sweep;
+	if (s->quantiles.n == 0 || s->reset.n == 0)
+		return cop_fail(err, COP_EINPUT, "'%s': 'sweep.quantiles' and 'sweep.reset' need one value at least",
+				name);
+	for (size_t i = 0; i < s->quantiles.n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (s->quantiles.v[i] == s->quantiles.v[j])
+				return cop_fail(err, COP_EINPUT, "'%s': 'sweep.quantiles' holds %g twice", name,
+						s->quantiles.v[i]);
+	return 0;
+}
+
+/* What is written into lines of batch scripts must stay one line. */
+static int check_lines(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	const char *const texts[] = {e->name, e->slurm.time, e->slurm.mem, e->slurm.partition, e->slurm.account};
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strpbrk(texts[i], "\n\r"))
+			return cop_fail(err, COP_EINPUT, "'%s': '%.40s' holds a line break", name, texts[i]);
+	for (size_t i = 0; i < e->slurm.extra.n; i++)
+		if (strpbrk(e->slurm.extra.v[i], "\n\r") || e->slurm.extra.v[i][0] != '-')
+			return cop_fail(err, COP_EINPUT, "'%s': 'slurm.extra' holds '%.60s', which is no sbatch option",
+					name, e->slurm.extra.v[i]);
+	if (!*e->name || strpbrk(e->name, "/ \t%\"'\\$`"))
+		return cop_fail(err, COP_EINPUT,
+				"'%s': 'name' is '%s', but names jobs and files: letters, digits, '-', '_' and '.'",
+				name, e->name);
+	return 0;
+}
+
+int cop_experiment_load(struct cop_experiment *e, const char *text, const char *name, const char *const *sets,
+			size_t nsets, struct cop_err *err)
+{
+	*e = (struct cop_experiment){0};
+	int rc = cop_params_load(&cop_experiment_params, e, text, name, sets, nsets, err);
+	if (rc)
+		return rc;
+	rc = check_lists(e, name, err);
+	if (!rc)
+		rc = check_lines(e, name, err);
+	if (rc)
+		cop_experiment_release(e);
+	return rc;
+}
+
+void cop_experiment_release(struct cop_experiment *e)
+{
+	cop_params_release(&cop_experiment_params, e);
+}
+
+char *cop_experiment_text(const struct cop_experiment *e)
+{
+	return cop_params_text(&cop_experiment_params, e, 0);
+}
+
+void cop_experiment_hash(const struct cop_experiment *e, char hash[COP_HASH_TEXT])
+{
+	char *text = cop_params_text(&cop_experiment_params, e, COP_PARAM_COMPUTES);
+	snprintf(hash, COP_HASH_TEXT, "%016" PRIx64, cop_hash(COP_HASH_START, text, strlen(text)));
+	free(text);
+}

@@ -1,0 +1,64 @@
+/*
+ * The experiment: everything that an experiment file can say, in one struct and one table. The keys that change what a
+ * cell computes make up its hash; the rest says where and how.
+ */
+#ifndef COP_SWEEP_EXPERIMENT_H
+#define COP_SWEEP_EXPERIMENT_H
+
+#include "nn/config.h"
+
+enum cop_scope { COP_SCOPE_GLOBAL, COP_SCOPE_LAYER };
+
+struct cop_glyphs_config {
+	int64_t train, test, seed;
+};
+
+struct cop_sweep_config {
+	struct cop_reals quantiles;
+	struct cop_strings reset;
+	int64_t replicates;
+	int scope, criterion;
+	bool keep_weights;
+};
+
+struct cop_device_config {
+	int kind, precision;
+	int64_t threads;
+	double checkpoint_minutes;
+};
+
+struct cop_slurm_config {
+	char *time, *mem, *partition, *account;
+	int64_t cpus, gpus, max_running;
+	struct cop_strings extra, prologue;
+};
+
+struct cop_experiment {
+	char *name;
+	struct cop_model_config model;
+	struct cop_data_config data;
+	struct cop_glyphs_config glyphs;
+	struct cop_train_config train;
+	struct cop_sweep_config sweep;
+	struct cop_device_config device;
+	struct cop_slurm_config slurm;
+};
+
+/* data.path that stands for the built-in digits: `plan` draws them into the run's folder. */
+#define COP_DATA_GLYPHS "glyphs"
+
+extern const struct cop_params cop_experiment_params;
+
+/* From a file's text and --set pairs; checks what the table alone cannot. COP_EINPUT. Release it. */
+int cop_experiment_load(struct cop_experiment *e, const char *text, const char *name, const char *const *sets,
+			size_t nsets, struct cop_err *err) COP_CHECKED;
+void cop_experiment_release(struct cop_experiment *e);
+
+/* The resolved experiment as JSON; the caller frees. */
+char *cop_experiment_text(const struct cop_experiment *e);
+
+/* 16 hex digits over all that changes what a cell of given quantile, reset point and replicate computes. */
+enum { COP_HASH_TEXT = 17 };
+void cop_experiment_hash(const struct cop_experiment *e, char hash[COP_HASH_TEXT]);
+
+#endif
