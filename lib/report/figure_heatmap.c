@@ -129,16 +129,17 @@ static void add_bar_text(struct cop_str *b, double v, double x, double y, const 
 /* The scale below the map, and on it where the dense network is. */
 static void add_bar(struct cop_str *b, const struct place *p)
 {
-	enum { STEPS = 40 };
+	enum { STOPS = 16 };
 	double x = LEFT, y = p->bottom + 18;
 	char colour[8];
 	if (!isfinite(p->g->low))
 		return;
-	for (int i = 0; i < STEPS; i++)
-		cop_str_addf(b, "<path fill=\"%s\" d=\"M%.1f %.1fh%.1fv%dh-%.1fz\"/>",
-			     cop_svg_colour(cop_palette(i / (STEPS - 1.0)), colour), x + (double)i * BAR_W / STEPS, y,
-			     BAR_W / (double)STEPS + 0.3, BAR_H, BAR_W / (double)STEPS + 0.3);
-	cop_str_add(b, "\n");
+	cop_str_add(b, "<linearGradient id=\"scale\">");
+	for (int i = 0; i <= STOPS; i++)
+		cop_str_addf(b, "<stop offset=\"%.4f\" stop-color=\"%s\"/>", i / (double)STOPS,
+			     cop_svg_colour(cop_palette(i / (double)STOPS), colour));
+	cop_str_addf(b, "</linearGradient>\n<path fill=\"url(#scale)\" d=\"M%.1f %.1fh%dv%dh-%dz\"/>\n", x, y, BAR_W,
+		     BAR_H, BAR_W);
 	add_bar_text(b, p->g->low, x, y + BAR_H + 14, "soft");
 	add_bar_text(b, p->g->high, x + BAR_W, y + BAR_H + 14, "soft end");
 	if (p->width > BAR_W + 110)

@@ -1,0 +1,48 @@
+#!/bin/bash
+# test: coppice report on made-up results: the heat map, the page, JSON, the picture, and what goes wrong
+source "$ROOT/tests/lib.sh"
+make_run() { "$BUILD/tests/test_report" "$@"; } # RUN QUANTILES RESETS REPLICATES MISSING VALIDATION NAME
+
+make_run run 7 5 3 4 1 'a & <b>' || no "made-up results"
+expect "no run's folder" 2 "'nowhere' is no run's folder" coppice report nowhere
+mkdir empty
+expect "no results yet" 2 "'empty' has no results yet \(run 'coppice collect empty' first\)" coppice report empty
+mkdir damaged && head -c 3000 run/results.h5 >damaged/results.h5
+expect "damaged results" 2 "damaged/results.h5" coppice report damaged
+check "damaged results leave no page" test ! -e damaged/report.html
+expect "no RUN" 2 'which RUN' coppice report
+expect "a colour that is none" 2 "always or never, not 'sometimes'" coppice report run --color sometimes
+
+expect "heat map" 0 '^   0.964    3.60   [0-9]{2}\.[0-9]{2} ' coppice report run
+check "the page is there" test -s run/report.html
+check "paths come last" test "$(coppice report run | tail -n 2)" = "run/results.h5
+run/report.html"
+check "plain where it is no terminal" bash -c '! coppice report run | grep -q $'"'\\033'"
+check "256 colours" bash -c 'COLORTERM= coppice report run --color always | grep -q $'"'\\033\\[48;5;'"
+check "24 bits" bash -c 'COLORTERM=truecolor coppice report run --color always | grep -q $'"'\\033\\[48;2;'"
+check "never" bash -c 'COLORTERM=truecolor coppice report run --color never | { ! grep -q $'"'\\033'; }"
+
+rm run/report.html
+check "-o" coppice report run -o elsewhere.html
+check "-o is obeyed" test -s elsewhere.html -a ! -e run/report.html
+expect "a folder that is not there" 1 "no/where" coppice report run -o no/where.html
+check "--svg" coppice report run --svg map.svg
+if coppice report run --json >grid.json && "$PYTHON" - <<'PYTHON'
+import json, xml.etree.ElementTree as ET
+grid = json.load(open("grid.json"))
+assert len(grid) == 35, len(grid)
+assert all(0 < g["test_top1_min"] <= g["test_top1"] <= g["test_top1_max"] <= 1 for g in grid)
+assert [g["replicates"] for g in grid].count(2) == 4
+def walk(path):
+    return list(ET.parse(path).getroot().iter())
+def tag(e):
+    return e.tag.split("}")[1] if "}" in e.tag else e.tag
+page = walk("run/report.html")
+assert not [e for e in page if tag(e) in ("script", "link", "img", "iframe")]
+assert not [k for e in page for k in e.attrib if k in ("src", "href", "onclick", "onload")]
+assert sum(tag(e) == "rect" and e.get("class") == "cell" for e in page) == 35
+assert [e.text for e in page if tag(e) == "h1"] == ["a & <b>"]
+picture = walk("map.svg")
+assert tag(picture[0]) == "svg" and sum(tag(e) == "rect" and e.get("class") == "cell" for e in picture) == 35
+PYTHON
+then ok "JSON, page and picture are well-formed and whole"; else no "JSON, page and picture are well-formed and whole"; fi
