@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { COP_JOB_ID = 32 };
 
@@ -24,11 +25,12 @@ struct cop_job {
 				       environment is the task's number */
 	int64_t tasks;              /* 0: no array; else tasks 0..tasks-1 */
 	int64_t at_once;            /* most tasks that run at once; 0: no limit */
-	const char *after;          /* job that must have ended before; NULL: none */
-	bool after_ok;              /* and have ended well; if it does not, this job is cancelled */
+	const char *after;          /* job that must have ended before, or several: "12:13"; NULL: none */
+	bool after_ok;              /* and have ended well; if one does not, this job is cancelled */
 	const char *folder;         /* where it starts */
 	const char *log; /* where a local task's output goes: "%a" is its number; NULL: this program's stderr */
-	/* local: called as tasks end, for progress; may be NULL */
+	/* local: called as tasks end, for progress; may be NULL. task is -1 without an array; exit_code is 128 + N
+	   where signal N ended it */
 	void (*task_ended)(int64_t task, int exit_code, void *user);
 	void *user;
 };
@@ -82,7 +84,13 @@ bool cop_slurm_here(char *how, size_t size);
 /* How many tasks `local` runs at once; at least 1. */
 void cop_local_set_jobs(int jobs);
 
-/* Asks the local scheduler to stop: running children get SIGTERM, no more are started. Safe in a signal handler. */
+/*
+ * Asks the local scheduler to stop: running children get SIGTERM, no more are started, and `submit` returns
+ * COP_ESTOPPED once they have ended. One that is asked before it starts returns that at once. Safe in a signal handler.
+ */
 void cop_local_stop(void);
+
+/* Where `print` prints; it prints nothing before this is called. Stays the caller's; NULL: nowhere again. */
+void cop_print_set_output(FILE *out);
 
 #endif
