@@ -46,6 +46,16 @@ int cop_mkdirs(const char *path, struct cop_err *err)
 	return rc;
 }
 
+void cop_remove(const char *path)
+{
+	unlink(path);
+}
+
+void cop_remove_if_empty(const char *path)
+{
+	rmdir(path);
+}
+
 static int read_all(int fd, const char *path, char **data, size_t *len, struct cop_err *err)
 {
 	size_t n = 0, cap = 0;

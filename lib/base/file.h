@@ -16,6 +16,12 @@ bool cop_is_folder(const char *path);
 /* Makes a folder and those above it; one that is there is no error. */
 int cop_mkdirs(const char *path, struct cop_err *err) COP_CHECKED;
 
+/* Removes a file; one that is not there is no matter. */
+void cop_remove(const char *path);
+
+/* Removes a folder that holds nothing; any other stays. */
+void cop_remove_if_empty(const char *path);
+
 /* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where it cannot be read. */
 int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err) COP_CHECKED;
 

@@ -16,9 +16,7 @@ bool cop_cell_done(const struct cop_run *r, int64_t index, struct cop_err *err)
 	char *path = cop_run_cell(r, index);
 	bool done = cop_cell_read(path, &c, err) == 0;
 	if (done) {
-		const struct cop_point *p = &r->cell[index];
-		done = strcmp(c.hash, r->hash) == 0 && c.row.index == index && c.row.replicate == p->replicate &&
-		       c.row.quantile == p->quantile && c.row.reset_step == p->reset_step;
+		done = cop_run_owns(r, &r->cell[index], &c);
 		if (!done)
 			cop_fail(err, COP_EINPUT, "'%s' belongs to another experiment", path);
 		cop_cell_release(&c);

@@ -56,8 +56,13 @@ static int read_experiment(struct cop_run *r, struct cop_err *err)
 		rc = cop_read_file(path, &r->text, &len, err);
 	if (!rc)
 		rc = cop_experiment_load(&r->experiment, r->text, path, NULL, 0, err);
-	if (!rc)
+	if (!rc) {
 		cop_experiment_hash(&r->experiment, r->hash);
+		if (strcmp(r->experiment.data.path, COP_DATA_GLYPHS) == 0) {
+			free(r->experiment.data.path);
+			r->experiment.data.path = cop_run_file(r, "data.h5");
+		}
+	}
 	free(path);
 	return rc;
 }
@@ -88,6 +93,12 @@ void cop_run_release(struct cop_run *r)
 	free(r->text);
 	free(r->path);
 	*r = (struct cop_run){0};
+}
+
+bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c)
+{
+	return strcmp(c->hash, r->hash) == 0 && c->row.index == p->index && c->row.replicate == p->replicate &&
+	       c->row.quantile == p->quantile && c->row.reset_step == p->reset_step;
 }
 
 char *cop_run_file(const struct cop_run *r, const char *name)

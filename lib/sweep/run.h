@@ -5,6 +5,7 @@
 #ifndef COP_SWEEP_RUN_H
 #define COP_SWEEP_RUN_H
 
+#include "store/cell.h"
 #include "sweep/experiment.h"
 
 /* One point of the grid. */
@@ -28,6 +29,9 @@ struct cop_run {
 /* Reads a planned folder. COP_EINPUT where it is none. Release it. */
 int cop_run_open(struct cop_run *r, const char *path, struct cop_err *err) COP_CHECKED;
 void cop_run_release(struct cop_run *r);
+
+/* Whether a cell's file is of this run and of this point of its grid. */
+bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c);
 
 /* Names of files; the caller frees. */
 char *cop_run_file(const struct cop_run *r, const char *name);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { STATE_SECONDS = 5 };
 
@@ -101,8 +100,8 @@ int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)
 		note(w);
 	} else {
 		/* the result speaks for itself from now on */
-		unlink(w->state_path);
-		unlink(w->progress_path);
+		cop_remove(w->state_path);
+		cop_remove(w->progress_path);
 	}
 	cop_trainer_release(&w->trainer);
 	cop_data_release(&w->data);

@@ -1,0 +1,150 @@
+/* The batch scripts; see script.h. */
+#include "sweep/script.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "sweep/assets.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *value_of(const char *name, size_t len, const struct cop_fill *fill, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(fill[i].name) == len && strncmp(fill[i].name, name, len) == 0)
+			return fill[i].value;
+	return NULL;
+}
+
+/* A name between two @ at `p`, or 0: capitals only, so that an address in a comment is left alone. */
+static size_t name_at(const char *p)
+{
+	size_t len = *p == '@' ? strspn(p + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") : 0;
+	return len && p[1 + len] == '@' ? len : 0;
+}
+
+static int fill_line(const char *line, size_t len, const struct cop_fill *fill, size_t n, struct cop_str *out,
+		     struct cop_err *err)
+{
+	size_t before = out->len;
+	for (const char *p = line; p < line + len;) {
+		size_t name = name_at(p);
+		if (!name) {
+			cop_str_addn(out, p++, 1);
+			continue;
+		}
+		const char *value = value_of(p + 1, name, fill, n);
+		if (!value)
+			return cop_fail(err, COP_EFAILED, "a script's template holds '@%.*s@', which nobody fills",
+					(int)name, p + 1);
+		if (!*value) {
+			out->len = before;
+			return 0;
+		}
+		cop_str_add(out, value);
+		p += name + 2;
+	}
+	cop_str_add(out, "\n");
+	return 0;
+}
+
+int cop_script_fill(const char *template_text, const struct cop_fill *fill, size_t n, char **text, struct cop_err *err)
+{
+	struct cop_str out = {0};
+	for (const char *line = template_text; *line;) {
+		size_t len = strcspn(line, "\n");
+		int rc = fill_line(line, len, fill, n, &out, err);
+		if (rc) {
+			cop_str_release(&out);
+			return rc;
+		}
+		line += len + (line[len] == '\n');
+	}
+	cop_str_addn(&out, "", 0);
+	*text = cop_str_take(&out);
+	return 0;
+}
+
+static char *lines_of(const struct cop_strings *l, const char *prefix)
+{
+	struct cop_str s = {0};
+	for (size_t i = 0; i < l->n; i++)
+		cop_str_addf(&s, "%s%s%s", i ? "\n" : "", prefix, l->v[i]);
+	return cop_str_take(&s);
+}
+
+/* A word for the shell, in single quotes. */
+static char *quoted(const char *word)
+{
+	struct cop_str s = {0};
+	cop_str_add(&s, "'");
+	for (; *word; word++) {
+		if (*word == '\'')
+			cop_str_add(&s, "'\\''");
+		else
+			cop_str_addn(&s, word, 1);
+	}
+	cop_str_add(&s, "'");
+	return cop_str_take(&s);
+}
+
+static char *array_of(int64_t n, int64_t at_once)
+{
+	if (at_once > 0 && at_once < n)
+		return cop_xasprintf("0-%" PRId64 "%%%" PRId64, n - 1, at_once);
+	return cop_xasprintf("0-%" PRId64, n - 1);
+}
+
+static int write_one(const struct cop_run *r, const char *name, const struct cop_fill *fill, size_t n,
+		     struct cop_err *err)
+{
+	const struct cop_asset *asset = cop_asset_find(name);
+	if (!asset)
+		COP_BUG("a script's template is not carried");
+	char *text = NULL, *path = cop_xasprintf("%s/jobs/%s", r->path, name);
+	int rc = cop_script_fill(asset->text, fill, n, &text, err);
+	if (!rc)
+		rc = cop_write_file(path, text, strlen(text), err);
+	free(text);
+	free(path);
+	return rc;
+}
+
+int cop_scripts_write(const struct cop_run *r, struct cop_err *err)
+{
+	const struct cop_slurm_config *s = &r->experiment.slurm;
+	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
+	     *gpus = s->gpus ? cop_xasprintf("%" PRId64, s->gpus) : cop_xstrdup("");
+	char *options = lines_of(&s->extra, "#SBATCH "), *prologue = lines_of(&s->prologue, "");
+	char *program = cop_program_path(), *coppice = quoted(program), *run = quoted(r->path);
+	char *dense = array_of(r->experiment.sweep.replicates, 0),
+	     *cells = array_of((int64_t)r->ncells, s->max_running);
+	struct cop_fill fill[] = {
+		{"NAME", r->experiment.name},
+		{"RUN", run},
+		{"FOLDER", r->path},
+		{"COPPICE", coppice},
+		{"TIME", s->time},
+		{"CPUS", cpus},
+		{"MEM", s->mem},
+		{"GPUS", gpus},
+		{"PARTITION", s->partition},
+		{"ACCOUNT", s->account},
+		{"OPTIONS", options},
+		{"PROLOGUE", prologue},
+		{"ARRAY", dense},
+	};
+	enum { N = sizeof(fill) / sizeof(fill[0]) };
+	int rc = write_one(r, "dense.sbatch", fill, N, err);
+	fill[N - 1].value = cells;
+	if (!rc)
+		rc = write_one(r, "cells.sbatch", fill, N, err);
+	if (!rc)
+		rc = write_one(r, "collect.sbatch", fill, N, err);
+	char *owned[] = {cpus, gpus, options, prologue, program, coppice, run, dense, cells};
+	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
+		free(owned[i]);
+	return rc;
+}
