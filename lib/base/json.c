@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,10 +154,20 @@ bool cop_json_bool(const cJSON *object, const char *key, bool otherwise)
 	return cJSON_IsBool(v) ? cJSON_IsTrue(v) : otherwise;
 }
 
+cJSON *cop_json_number(double v)
+{
+	char text[32];
+	if (!isfinite(v))
+		return cJSON_CreateNull();
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, v);
+		if (strtod(text, NULL) == v)
+			break;
+	}
+	return cJSON_CreateRaw(text);
+}
+
 void cop_json_add_num(cJSON *object, const char *key, double v)
 {
-	if (isfinite(v))
-		cJSON_AddNumberToObject(object, key, v);
-	else
-		cJSON_AddNullToObject(object, key);
+	cJSON_AddItemToObject(object, key, cop_json_number(v));
 }

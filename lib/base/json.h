@@ -29,7 +29,11 @@ const char *cop_json_str(const cJSON *object, const char *key, const char *other
 double cop_json_num(const cJSON *object, const char *key, double otherwise);
 bool cop_json_bool(const cJSON *object, const char *key, bool otherwise);
 
-/* Adds a number; NaN and infinities, which JSON lacks, become null. */
+/*
+ * A number for printing, in as many digits as read back the same double (cJSON's own lose the last bits; this is raw
+ * text to it, so not to be asked for its value). NaN and infinities, which JSON lacks, become null.
+ */
+cJSON *cop_json_number(double v);
 void cop_json_add_num(cJSON *object, const char *key, double v);
 
 #endif

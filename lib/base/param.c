@@ -346,7 +346,7 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 	case COP_PARAM_INT:
 		return cJSON_CreateNumber((double)*(const int64_t *)field);
 	case COP_PARAM_REAL:
-		return cJSON_CreateNumber(*(const double *)field);
+		return cop_json_number(*(const double *)field);
 	case COP_PARAM_BOOL:
 		return cJSON_CreateBool(*(const bool *)field);
 	case COP_PARAM_STRING:
@@ -362,7 +362,7 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 		if (d->kind == COP_PARAM_INTS)
 			cJSON_AddItemToArray(list, cJSON_CreateNumber((double)((const struct cop_ints *)field)->v[i]));
 		else if (d->kind == COP_PARAM_REALS)
-			cJSON_AddItemToArray(list, cJSON_CreateNumber(((const struct cop_reals *)field)->v[i]));
+			cJSON_AddItemToArray(list, cop_json_number(((const struct cop_reals *)field)->v[i]));
 		else
 			cJSON_AddItemToArray(list, cJSON_CreateString(l->v[i]));
 	}
