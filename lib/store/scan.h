@@ -3,8 +3,9 @@
  * the file, a scan holds one block, HDF5's conversion buffer, and the file's own chunk where that is larger than a
  * block.
  *
- * A tensor is a dataset of floating-point numbers of at most 8 bytes, in either byte order. Each is met once, however
- * many links lead to it; links out of the file are not followed.
+ * A tensor is a dataset of floating-point numbers that fit a double, in either byte order; formats other than float16,
+ * 32 and 64 (bfloat16, say) come as float64. Each is met once, however many links lead to it; links out of the file are
+ * not followed.
  */
 #ifndef COP_STORE_SCAN_H
 #define COP_STORE_SCAN_H
@@ -14,7 +15,7 @@
 /* IEEE 754 binary16, 32 and 64; the value is the width in bytes. */
 enum cop_float { COP_FLOAT16 = 2, COP_FLOAT32 = 4, COP_FLOAT64 = 8 };
 
-enum { COP_SCAN_RANK = 32, COP_SCAN_BYTES = 16 << 20 };
+enum { COP_SCAN_RANK = 32, COP_SCAN_BYTES = 8 << 20 /* a block's most */ };
 
 /* A piece of a tensor: `n` numbers of `type` in native byte order. */
 struct cop_block {
@@ -37,19 +38,17 @@ char *cop_block_place(const struct cop_block *b, size_t i, char *buf, size_t siz
 struct cop_scan_tensor {
 	char *name; /* its path, "/params/fc1/weight" */
 	int rank;
-	uint64_t dim[COP_SCAN_RANK];
 	uint64_t count;
 	enum cop_float type;
-	bool marked;   /* has the attribute `prunable` */
-	bool prunable; /* what the attribute says; without it, whether the rank is 2 or more */
+	bool prunable; /* what the attribute says; false without one */
 };
 
 struct cop_scan {
 	struct cop_h5 *file; /* stays the caller's */
 	struct cop_scan_tensor *tensor;
 	size_t n, cap;
-	size_t skipped; /* floats wider than 8 bytes, which are left out */
-	bool marked;    /* some tensor has the attribute; then those without it are not prunable */
+	size_t skipped; /* datasets of floats that fit no double, which are left out */
+	bool marked;    /* some tensor has the attribute `prunable` */
 };
 
 /*
