@@ -37,13 +37,18 @@ static size_t cut_equals(const float *w, size_t n, float bound, uint8_t *mask, s
 	return left;
 }
 
+static struct cop_array array_of(const struct cop_tensor *t, const float *weights)
+{
+	return (struct cop_array){t->name, weights + t->offset, t->count, t->rank, t->dim};
+}
+
 /* Cuts `cut` of the tensors' weights; nothing else of `mask` is touched. */
 static int prune_tensors(const struct cop_tensor *const *t, size_t n, const float *weights, size_t cut, uint8_t *mask,
 			 double *threshold, struct cop_err *err)
 {
 	struct cop_array *array = cop_xcalloc(n, sizeof(*array));
 	for (size_t i = 0; i < n; i++)
-		array[i] = (struct cop_array){t[i]->name, weights + t[i]->offset, t[i]->count};
+		array[i] = array_of(t[i], weights);
 	struct cop_arrays all = {array, n};
 	struct cop_source source = cop_source_arrays(&all);
 	struct cop_order last = {.rank = cut - 1};
@@ -64,10 +69,10 @@ static int prune_tensors(const struct cop_tensor *const *t, size_t n, const floa
 /* NaN is refused even where nothing is cut. */
 static int check_weights(const struct cop_tensor *t, const float *weights, struct cop_err *err)
 {
-	for (size_t i = 0; i < t->count; i++)
-		if (isnan(weights[t->offset + i]))
-			return cop_fail(err, COP_EINPUT, "'%s' holds NaN at [%zu]", t->name, i);
-	return 0;
+	struct cop_array array = array_of(t, weights);
+	struct cop_arrays all = {&array, 1};
+	struct cop_source source = cop_source_arrays(&all);
+	return cop_order_find(&source, NULL, 0, 0, err);
 }
 
 int cop_prune_global(const struct cop_layout *l, const float *weights, size_t cut, uint8_t *mask, double *threshold,
@@ -142,6 +147,56 @@ size_t cop_mask_nnz(const struct cop_layout *l, const uint8_t *mask)
 		if (l->tensor[i].prunable)
 			kept += cop_mask_kept(&l->tensor[i], mask);
 	return kept;
+}
+
+struct cop_overlap cop_mask_overlap(const struct cop_tensor *t, const uint8_t *a, const uint8_t *b)
+{
+	struct cop_overlap o = {.total = t->count};
+	for (size_t i = t->offset; i < t->offset + t->count; i++) {
+		o.a += a[i];
+		o.b += b[i];
+		o.both += a[i] & b[i];
+	}
+	return o;
+}
+
+double cop_overlap_fraction(const struct cop_overlap *o)
+{
+	size_t least = o->a < o->b ? o->a : o->b;
+	return least ? (double)o->both / (double)least : NAN;
+}
+
+double cop_overlap_jaccard(const struct cop_overlap *o)
+{
+	size_t either = o->a + o->b - o->both;
+	return either ? (double)o->both / (double)either : NAN;
+}
+
+static size_t count_unset(const uint8_t *alive, size_t n)
+{
+	size_t dead = 0;
+	for (size_t i = 0; i < n; i++)
+		dead += !alive[i];
+	return dead;
+}
+
+int cop_mask_dead(const struct cop_tensor *t, const uint8_t *mask, size_t *outputs, size_t *inputs, struct cop_err *err)
+{
+	size_t rows = t->rank > 0 ? (size_t)t->dim[0] : 1, columns = t->rank > 1 ? (size_t)t->dim[1] : 0;
+	size_t row = rows ? t->count / rows : 0, column = rows && columns ? row / columns : 0;
+	uint8_t *alive = NULL;
+	int rc = cop_alloc(&alive, rows + columns, 1, "units", err);
+	for (size_t i = 0; i < t->count && !rc; i++) {
+		alive[i / row] |= mask[t->offset + i];
+		if (columns)
+			alive[rows + i % row / column] |= mask[t->offset + i];
+	}
+	if (!rc) {
+		*outputs = count_unset(alive, rows);
+		*inputs = count_unset(alive + rows, columns);
+	}
+	free(alive);
+	return rc;
 }
 
 void cop_mask_apply(const struct cop_layout *l, const uint8_t *mask, float *arena)

@@ -33,6 +33,21 @@ int cop_prune_below(const struct cop_layout *l, const float *weights, double thr
 size_t cop_mask_kept(const struct cop_tensor *t, const uint8_t *mask);
 size_t cop_mask_nnz(const struct cop_layout *l, const uint8_t *mask);
 
+/* What two masks of one shape share. */
+struct cop_overlap {
+	size_t total, a, b, both; /* weights; kept by each; kept by both */
+};
+struct cop_overlap cop_mask_overlap(const struct cop_tensor *t, const uint8_t *a, const uint8_t *b);
+double cop_overlap_fraction(const struct cop_overlap *o); /* |A and B| / min(|A|, |B|); NaN where one keeps none */
+double cop_overlap_jaccard(const struct cop_overlap *o);  /* |A and B| / |A or B|; NaN where both keep none */
+
+/*
+ * Output units (first dimension) and input units (second; groups' share of it) of a tensor (out, in, ...) that keep no
+ * weight. A tensor of rank below 2 has no input units.
+ */
+int cop_mask_dead(const struct cop_tensor *t, const uint8_t *mask, size_t *outputs, size_t *inputs, struct cop_err *err)
+	COP_CHECKED;
+
 /* arena: (l->total). Weights that are cut become 0.0f, also where they are infinite or NaN. */
 void cop_mask_apply(const struct cop_layout *l, const uint8_t *mask, float *arena);
 

@@ -169,8 +169,10 @@ static int read_arrays(void *user, cop_block_fn *visit, void *to, struct cop_err
 	for (size_t i = 0; !rc && i < a->n; i++) {
 		const struct cop_array *one = &a->array[i];
 		struct cop_block b = {.data = one->data, .n = one->n, .type = COP_FLOAT32, .name = one->name};
-		b.rank = 1;
+		b.rank = one->rank ? one->rank : 1;
 		b.count[0] = one->n;
+		for (int d = 0; d < one->rank; d++)
+			b.count[d] = (uint64_t)one->dim[d];
 		rc = visit(&b, to, err);
 	}
 	return rc;

@@ -50,6 +50,8 @@ struct cop_array {
 	const char *name; /* for messages */
 	const float *data;
 	size_t n;
+	int rank; /* the shape, for messages; 0: flat */
+	const int64_t *dim;
 };
 struct cop_arrays {
 	const struct cop_array *array;

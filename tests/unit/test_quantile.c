@@ -417,7 +417,7 @@ static void test_arrays(void **state)
 {
 	(void)state;
 	float a[] = {-4, 3}, b[] = {1, -2, 0};
-	struct cop_array array[] = {{"a", a, 2}, {"empty", NULL, 0}, {"b", b, 3}};
+	struct cop_array array[] = {{"a", a, 2, 0, NULL}, {"empty", NULL, 0, 0, NULL}, {"b", b, 3, 0, NULL}};
 	struct cop_arrays all = {array, 3};
 	struct cop_source source = cop_source_arrays(&all);
 	double q[] = {0.625, 0.25}, value[2];

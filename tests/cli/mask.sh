@@ -1,0 +1,200 @@
+#!/bin/bash
+# test: coppice mask make, apply, show and compare, against masks made with numpy
+source "$ROOT/tests/lib.sh"
+
+if ! has_python; then
+	skip "masks" "no python3 with h5py and numpy"
+	exit 0
+fi
+
+cat >make.py <<'EOF'
+import h5py, numpy as np
+rng = np.random.default_rng(11)
+
+def checkpoint(path, tensors, slots=('momentum', 'adam_v'), complete=1):
+    with h5py.File(path, 'w') as f:
+        f.attrs['format'] = 'coppice-checkpoint'
+        f.attrs['version'] = 1
+        f.attrs['step'] = 1234
+        f.attrs['epoch'] = 1.5
+        f.attrs['experiment'] = '{"name": "x"}'
+        f.attrs['experiment_hash'] = 'abc'
+        names = h5py.string_dtype()
+        for group in ('params',) + tuple('optimizer/' + s for s in slots):
+            f.create_dataset('order/' + group, data=[t[0] for t in tensors], dtype=names)
+            for name, data, prunable in tensors:
+                f[group + '/' + name] = data if group == 'params' else rng.normal(size=data.shape).astype('f4')
+                f[group + '/' + name].attrs['prunable'] = prunable
+        if complete:
+            f.attrs['complete'] = 1
+
+def normal(*shape):
+    return rng.normal(size=shape).astype('f4')
+
+# names out of alphabetical order; ties, zeros of both signs, and a bias that is smaller than all weights
+ties = rng.integers(-3, 4, size=(12, 30)).astype('f4')
+ties[0, :5] = -0.0
+tensors = [('z/weight', ties, 1), ('z/bias', normal(12) * 1e-6, 0), ('conv/weight', normal(8, 5, 3, 3), 1),
+           ('a/weight', normal(10, 12), 1)]
+checkpoint('c.h5', tensors)
+checkpoint('half.h5', tensors, complete=0)
+checkpoint('other.h5', [('z/weight', normal(30, 12), 1)])
+checkpoint('fewer.h5', tensors[:3])
+checkpoint('bias.h5', [('z/bias', normal(12), 0)])
+broken = normal(8, 5, 3, 3)
+broken[3, 1, 0, 2] = np.nan
+checkpoint('nan.h5', [('conv/weight', broken, 1)])
+EOF
+cat >check.py <<'EOF'
+import h5py, json, numpy as np, sys
+how, value, scope, path = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4]
+c, m = h5py.File('c.h5'), h5py.File(path)
+names = ['z/weight', 'conv/weight', 'a/weight']
+w = [np.abs(c['params/' + n][()]).ravel() for n in names]
+assert sorted(m['masks']) == ['a', 'conv', 'z'] and list(m['masks/z']) == ['weight']
+
+def cut(a):  # of equal magnitudes, the first
+    k = int(np.floor(value * a.size + 0.5))
+    mask = np.ones(a.size, 'u1')
+    mask[np.argsort(a, kind='stable')[:k]] = 0
+    return mask
+
+if how == 'threshold':
+    want = np.concatenate(w) > value
+elif scope == 'layer':
+    want = np.concatenate([cut(a) for a in w])
+else:
+    want = cut(np.concatenate(w))
+got = np.concatenate([m['masks/' + n][()].ravel() for n in names])
+assert got.dtype == np.uint8 and (got == want).all(), (got != want).sum()
+assert m['masks/conv/weight'].shape == (8, 5, 3, 3)
+all_w = np.concatenate(w)
+a = m.attrs
+assert a['format'] == 'coppice-mask' and a['version'] == 1 and a['complete'] == 1
+assert a['total'] == want.size and a['nnz'] == want.sum() and a['criterion'] == 'magnitude' and a['scope'] == scope
+if how == 'threshold':
+    assert a['threshold'] == value and abs(a['quantile'] - (1 - want.mean())) < 1e-12
+else:
+    assert a['quantile'] == value
+    assert a['threshold'] == (all_w[want == 0].max() if (want == 0).any() else 0)
+
+shown = json.load(sys.stdin)
+assert shown['total'] == want.size and shown['nnz'] == want.sum() and shown['scope'] == scope
+rows = {t['tensor']: t for t in shown['tensors']}
+assert [t['tensor'] for t in shown['tensors']] == names + ['total']
+for n in names:
+    k = m['masks/' + n][()]
+    units = k.reshape(k.shape[0], k.shape[1], -1)
+    assert rows[n]['weights'] == k.size and rows[n]['kept'] == k.sum() and rows[n]['density'] == k.mean(), n
+    assert rows[n]['dead outputs'] == (units.sum((1, 2)) == 0).sum(), n
+    assert rows[n]['dead inputs'] == (units.sum((0, 2)) == 0).sum(), n
+EOF
+"$PYTHON" make.py || { no "making the checkpoints"; exit 1; }
+
+makes() { # makes HOW VALUE SCOPE
+	coppice mask make c.h5 m.h5 --$1 $2 --scope $3 --json | "$PYTHON" check.py $1 $2 $3 m.h5 &&
+		coppice mask show m.h5 --json | "$PYTHON" check.py $1 $2 $3 m.h5
+}
+for q in 0 0.1 0.35 0.5 0.964 0.999 1; do
+	check "quantile $q" makes quantile $q global
+	check "quantile $q by layer" makes quantile $q layer
+done
+check "sparsity" makes sparsity 0.9 global
+check "threshold, itself included" makes threshold 1 global
+check "threshold 0 cuts zeros" makes threshold 0 global
+
+coppice mask make c.h5 m90.h5 -q 0.9 >/dev/null
+coppice mask make c.h5 m50.h5 -q 0.5 >/dev/null
+coppice mask make c.h5 m0.h5 -q 0 >/dev/null
+coppice mask make c.h5 m100.h5 -q 1 >/dev/null
+expect "show" 0 '^total +- +840 +84 +0\.1000 ' coppice mask show m90.h5
+expect "show tells how it was made" 0 '^quantile 0\.9, threshold [0-9.]+, scope global, criterion magnitude$' coppice mask show m90.h5
+
+cat >applied.py <<'EOF'
+import h5py, numpy as np
+c, m, out = h5py.File('c.h5'), h5py.File('m90.h5'), h5py.File('out.h5')
+for group in ('params', 'optimizer/momentum', 'optimizer/adam_v'):
+    for n in ('z/weight', 'conv/weight', 'a/weight'):
+        want = np.where(m['masks/' + n][()] == 1, c[group + '/' + n][()], np.float32(0))
+        assert (out[group + '/' + n][()].view('u4') == want.view('u4')).all(), (group, n)
+    assert (out[group + '/z/bias'][()] == c[group + '/z/bias'][()]).all()
+for a in ('step', 'epoch', 'experiment', 'experiment_hash', 'format', 'complete'):
+    assert out.attrs[a] == (1 if a == 'complete' else c.attrs[a]), a
+EOF
+check "apply" coppice mask apply m90.h5 c.h5 out.h5
+check "what apply wrote" "$PYTHON" applied.py
+zeros=$(coppice quantile out.h5 --json -q 0.5 | grep '"zeros"' | tr -dc 0-9)
+# of the weights that are kept none is 0 at this quantile
+[ "$zeros" = 756 ] && ok "the applied checkpoint has as many zeros as were cut" || no "zeros: $zeros of 756"
+
+cat >compared.py <<'EOF'
+import h5py, json, numpy as np, sys
+a, b = h5py.File(sys.argv[1]), h5py.File(sys.argv[2])
+got = json.load(sys.stdin)
+def figures(x, y):
+    both = int((x & y).sum())
+    least, either = int(min(x.sum(), y.sum())), int((x | y).sum())
+    return [int(x.sum()), int(y.sum()), both, both / least if least else None, both / either if either else None]
+names = ['z/weight', 'conv/weight', 'a/weight']
+rows = {t['tensor']: t for t in got['tensors']}
+def check(name, x, y):
+    t = rows[name]
+    assert [t['kept by A'], t['kept by B'], t['by both'], t['overlap'], t['jaccard']] == figures(x, y), (name, t)
+masks = [[f['masks/' + n][()].ravel() for n in names] for f in (a, b)]
+for n, x, y in zip(names, *masks):
+    check(n, x, y)
+check('total', *(np.concatenate(m) for m in masks))
+EOF
+compares() { coppice mask compare $1 $2 --json | "$PYTHON" compared.py $1 $2; }
+coppice mask make c.h5 layer.h5 -q 0.6 --scope layer >/dev/null
+check "compare" compares m50.h5 layer.h5
+check "compare a mask with itself" compares m90.h5 m90.h5
+check "compare with one that keeps nothing" compares m90.h5 m100.h5
+check "compare two that keep nothing" compares m100.h5 m100.h5
+expect "a larger mask holds the smaller" 0 '^total +840 +420 +84 +84 +1\.0000 +0\.2000$' coppice mask compare m50.h5 m90.h5
+
+coppice mask make other.h5 other-mask.h5 -q 0.5 >/dev/null
+coppice mask make fewer.h5 fewer-mask.h5 -q 0.5 >/dev/null
+expect "compare other shapes" 2 "'z/weight' is 12x30 in 'm50.h5' and 30x12 in 'other-mask.h5'" coppice mask compare m50.h5 other-mask.h5
+expect "compare other tensors" 2 "'m50.h5' has 'a/weight', 'fewer-mask.h5' does not" coppice mask compare fewer-mask.h5 m50.h5
+expect "apply to another network" 2 "'z/weight' is 30x12 in 'other-mask.h5'" coppice mask apply other-mask.h5 c.h5 no.h5
+expect "apply a mask that lacks a tensor" 2 "'c.h5' has 'a/weight', 'fewer-mask.h5' does not" coppice mask apply fewer-mask.h5 c.h5 no.h5
+expect "apply a checkpoint" 2 "'c.h5' is no coppice-mask" coppice mask apply c.h5 c.h5 no.h5
+expect "make from a mask" 2 "'m50.h5' is no coppice-checkpoint" coppice mask make m50.h5 no.h5 -q 0.5
+expect "NaN among the weights" 2 "'nan.h5': 'conv/weight' holds NaN at \[3, 1, 0, 2\]" coppice mask make nan.h5 no.h5 -q 0.5
+expect "nothing prunable" 2 "'bias.h5' has no prunable weights" coppice mask make bias.h5 no.h5 -q 0.5
+expect "an incomplete checkpoint" 2 "'half.h5' is not complete" coppice mask make half.h5 no.h5 -q 0.5
+expect "quantile above 1" 2 "'1.2'" coppice mask make c.h5 no.h5 -q 1.2
+expect "negative threshold" 2 "'-1'" coppice mask make c.h5 no.h5 --threshold=-1
+expect "two ways at once" 2 'not two' coppice mask make c.h5 no.h5 -q 0.5 -t 1
+expect "no way given" 2 '--quantile, --threshold or --sparsity' coppice mask make c.h5 no.h5
+expect "unknown scope" 2 "'some'" coppice mask make c.h5 no.h5 -q 0.5 --scope some
+expect "missing file" 2 "'nowhere.h5'" coppice mask show nowhere.h5
+expect "too few files" 2 'which other file' coppice mask compare m50.h5
+expect "too many files" 2 "'c.h5' is one file too many" coppice mask show m50.h5 c.h5
+expect "unknown action" 2 "no action 'prune'" coppice mask prune
+expect "no action" 2 'Usage: coppice mask' coppice mask
+expect "help" 0 'make +CHECKPOINT MASK.h5' coppice mask --help
+expect "an output folder that is not there" 1 "'no/m.h5'" coppice mask make c.h5 no/m.h5 -q 0.5
+
+"$PYTHON" - <<'EOF'
+import h5py, shutil
+def spoil(name, change):
+    shutil.copy('m50.h5', name)
+    with h5py.File(name, 'r+') as f:
+        change(f)
+def two(f):
+    f['masks/z/weight'][3, 4] = 2
+def flip(f):
+    f['masks/z/weight'][3, 4] = 1 - f['masks/z/weight'][3, 4]
+def lose(f):
+    del f['masks/conv']
+spoil('two.h5', two)
+spoil('flip.h5', flip)
+spoil('lose.h5', lose)
+EOF
+expect "a byte that is neither 0 nor 1" 2 "'z/weight' in 'two.h5' holds 2 at \[94\]" coppice mask show two.h5
+expect "counts that are not the masks'" 2 "'flip.h5' says that it keeps 420 of 840" coppice mask show flip.h5
+expect "a mask that is lost" 2 "'lose.h5' has no dataset 'masks/conv/weight'" coppice mask show lose.h5
+[ ! -e no.h5 ] && ok "failures leave nothing" || no "a failure left no.h5"
+[ -z "$(find . -name '.*.h5*')" ] && ok "no temporary files are left" || no "temporary files are left"
