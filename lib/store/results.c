@@ -109,6 +109,14 @@ int cop_results_write(const char *path, const struct cop_results *r, struct cop_
 	return cop_h5_commit(f, err);
 }
 
+/* A fixed-length string that fills its field has no end in the file. */
+static void end_texts(struct cop_row *row)
+{
+	for (size_t i = 0; i < cop_row_nfields; i++)
+		if (cop_row_fields[i].kind == COP_FIELD_TEXT)
+			((char *)row)[cop_row_fields[i].offset + COP_TEXT - 1] = '\0';
+}
+
 static int load_table(struct cop_h5 *f, struct cop_results *r, struct cop_err *err)
 {
 	int rank = 0, rc = 0;
@@ -127,8 +135,10 @@ static int load_table(struct cop_h5 *f, struct cop_results *r, struct cop_err *e
 	H5Tclose(type);
 	r->cell = cop_xcalloc(n, sizeof(*r->cell));
 	r->ncells = rc ? 0 : n;
-	for (size_t i = 0; i < r->ncells; i++)
+	for (size_t i = 0; i < r->ncells; i++) {
+		end_texts(&rows[i]);
 		r->cell[i].row = rows[i];
+	}
 	free(rows);
 	return rc;
 }
