@@ -77,11 +77,11 @@ static void add_row(struct cop_str *b, const struct shares *s, const struct cop_
 		    double y)
 {
 	char count[COP_NUMBER_TEXT];
-	int64_t weights = 0;
+	uint64_t weights = 0; /* wraps where a damaged file's counts do */
 	for (size_t i = 0; i < s->n; i++)
-		weights += l == s->n || l == i ? s->layer[i].total : 0;
+		weights += l == s->n || l == i ? (uint64_t)s->layer[i].total : 0;
 	cop_svg_text(b, 2, y + CELL_H / 2.0 + 4, l == s->n ? "strong" : "", l == s->n ? "all" : s->layer[l].name);
-	cop_svg_text(b, left - 12, y + CELL_H / 2.0 + 4, "soft end", cop_text_count(weights, count));
+	cop_svg_text(b, left - 12, y + CELL_H / 2.0 + 4, "soft end", cop_text_count((int64_t)weights, count));
 	for (size_t q = 0; q < g->nq; q++)
 		add_cell(b, s, left + (double)q * (CELL_W + GAP), y, s->share[l * g->nq + q]);
 }

@@ -244,7 +244,7 @@ static void add_missing(struct page *p)
 		     r->nmissing == 1 ? "cell is" : "cells are");
 	for (size_t i = 0; i < r->nmissing; i++) {
 		size_t k = i; /* a run of neighbours is written as first–last */
-		while (k + 1 < r->nmissing && r->missing[k + 1] == r->missing[k] + 1)
+		while (k + 1 < r->nmissing && (uint64_t)r->missing[k + 1] == (uint64_t)r->missing[k] + 1)
 			k++;
 		cop_str_addf(&p->b, "%s%" PRId64, i ? ", " : "", r->missing[i]);
 		if (k > i)
