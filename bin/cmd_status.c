@@ -1,0 +1,206 @@
+/* coppice status: one line a state, one row a troubled cell. */
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "commands.h"
+#include "report/table.h"
+#include "stop.h"
+#include "sweep/ledger.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct args {
+	const char *run;
+	bool json, failed;
+	int watch; /* seconds; 0: once */
+};
+
+enum { KEY_FAILED = 256 };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+	switch (key) {
+	case 'j':
+		a->json = true;
+		return 0;
+	case KEY_FAILED:
+		a->failed = true;
+		return 0;
+	case 'w':
+		a->watch = arg ? (int)cop_arg_int(state, "--watch", arg, 1, 86400) : 10;
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 0)
+			argp_error(state, "one run at a time, not '%s' too", arg);
+		a->run = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->run)
+			argp_error(state, "a run's folder is needed");
+		if (a->json && a->watch)
+			argp_error(state, "--json and --watch do not go together");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct cop_column columns[] = {
+	{"work", COP_COLUMN_TEXT, 0},    {"state", COP_COLUMN_TEXT, 0},   {"quantile", COP_COLUMN_GENERAL, 4},
+	{"reset", COP_COLUMN_TEXT, 0},   {"done", COP_COLUMN_PERCENT, 0}, {"images/s", COP_COLUMN_REAL, 0},
+	{"attempts", COP_COLUMN_INT, 0}, {"where", COP_COLUMN_TEXT, 0},   {"why", COP_COLUMN_TEXT, 0},
+};
+
+static void add_entry(struct cop_table *t, const struct cop_entry *e, const char *work, const struct cop_point *p)
+{
+	cop_table_text(t, work);
+	cop_table_text(t, cop_fate_names[e->fate]);
+	if (p) {
+		cop_table_real(t, p->quantile);
+		cop_table_text(t, p->reset);
+	} else {
+		cop_table_none(t);
+		cop_table_none(t);
+	}
+	if (e->state.attempts && e->state.total > 0)
+		cop_table_real(t, (double)e->state.step / (double)e->state.total);
+	else
+		cop_table_none(t);
+	if (e->state.speed > 0)
+		cop_table_real(t, e->state.speed);
+	else
+		cop_table_none(t);
+	cop_table_int(t, e->state.attempts);
+	const char *where = e->job[0] ? e->job : e->state.job[0] ? e->state.job : e->state.host;
+	cop_table_text(t, *where ? where : NULL);
+	cop_table_text(t, e->reason[0] ? e->reason : NULL);
+}
+
+/* Whether an entry gets a row of its own: all that is neither done nor patiently waiting. */
+static bool worth_a_row(const struct cop_entry *e, bool failed_only)
+{
+	switch (e->fate) {
+	case COP_FATE_FAILED:
+	case COP_FATE_LOST:
+	case COP_FATE_STUCK:
+		return true;
+	case COP_FATE_RUNNING:
+	case COP_FATE_STOPPED:
+		return !failed_only;
+	default:
+		return false;
+	}
+}
+
+static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool all, bool failed_only)
+{
+	char work[40];
+	for (size_t k = 0; k < l->ndense; k++) {
+		snprintf(work, sizeof(work), "dense %zu", k);
+		if (all || worth_a_row(&l->dense[k], failed_only))
+			add_entry(t, &l->dense[k], work, NULL);
+	}
+	for (size_t i = 0; i < l->ncells; i++) {
+		snprintf(work, sizeof(work), "cell %zu", i);
+		if (all || worth_a_row(&l->cell[i], failed_only))
+			add_entry(t, &l->cell[i], work, &l->run->cell[i]);
+	}
+}
+
+static void print_counts(const struct cop_ledger *l)
+{
+	size_t dense = cop_ledger_count(l->dense, l->ndense, COP_FATE_DONE);
+	printf("%s: %s\n", l->run->experiment.name, l->run->path);
+	printf("%8zu of %zu dense runs done\n", dense, l->ndense);
+	for (int f = 0; f < COP_FATES; f++) {
+		size_t n = cop_ledger_count(l->cell, l->ncells, (enum cop_fate)f);
+		if (n || f == COP_FATE_DONE)
+			printf("%8zu of %zu cells %s\n", n, l->ncells, cop_fate_names[f]);
+	}
+	if (!l->queue_known)
+		printf("the queue could not be asked (%s): this is what the files know\n", l->queue_error);
+}
+
+static void print_json(const struct cop_ledger *l, const struct cop_table *t)
+{
+	cJSON *j = cJSON_CreateObject(), *counts = cJSON_CreateObject();
+	cJSON_AddStringToObject(j, "run", l->run->path);
+	cJSON_AddBoolToObject(j, "queue_known", l->queue_known);
+	for (int f = 0; f < COP_FATES; f++)
+		cJSON_AddNumberToObject(counts, cop_fate_names[f],
+					(double)cop_ledger_count(l->cell, l->ncells, (enum cop_fate)f));
+	cJSON_AddItemToObject(j, "cells", counts);
+	cJSON_AddItemToObject(j, "work", cop_table_json(t));
+	char *text = cJSON_Print(j);
+	puts(text);
+	cJSON_free(text);
+	cJSON_Delete(j);
+}
+
+static int show_once(const struct cop_run *run, const struct args *a, bool *all_done, struct cop_err *err)
+{
+	struct cop_ledger l;
+	struct cop_table t;
+	int rc = cop_ledger_open(&l, run, err);
+	if (rc)
+		return rc;
+	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	fill_table(&t, &l, a->json && !a->failed, a->failed);
+	if (a->json) {
+		print_json(&l, &t);
+	} else {
+		print_counts(&l);
+		if (cop_table_rows(&t)) {
+			printf("\n");
+			cop_table_print(&t, stdout, false);
+		}
+	}
+	*all_done = cop_ledger_count(l.cell, l.ncells, COP_FATE_DONE) == l.ncells;
+	cop_table_release(&t);
+	cop_ledger_release(&l);
+	return 0;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{"watch", 'w', "SECONDS", OPTION_ARG_OPTIONAL,
+		 "Show again every SECONDS (default 10) until all is done", 0},
+		{"failed", KEY_FAILED, NULL, 0, "Rows for what failed, is lost or stuck only", 0},
+		{"json", 'j', NULL, 0, "All work as JSON", 0},
+		{0},
+	};
+	struct argp argp = {.options = options,
+			    .parser = parse,
+			    .args_doc = "RUN",
+			    .doc = "What is done, running, queued, failed or lost, and why. Files decide; the queue is "
+				   "asked once."};
+	struct args a = {0};
+	struct cop_err err = {0};
+	struct cop_run run;
+	bool done = false;
+	cop_parse_args(&argp, argc, argv, &a);
+	cop_console_start(false);
+	int rc = cop_run_open(&run, a.run, &err);
+	if (rc)
+		return cop_exit_code(rc, &err);
+	cop_stop_on_signals();
+	for (;;) {
+		if (a.watch && isatty(STDOUT_FILENO))
+			printf("\033[H\033[J");
+		rc = show_once(&run, &a, &done, &err);
+		fflush(stdout);
+		if (rc || !a.watch || done || cop_stop_asked)
+			break;
+		sleep((unsigned)a.watch);
+		if (cop_stop_asked)
+			break;
+	}
+	cop_run_release(&run);
+	return cop_exit_code(rc, &err);
+}

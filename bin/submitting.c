@@ -1,0 +1,133 @@
+/* Submitting; see submitting.h. */
+#include "submitting.h"
+
+#include "base/log.h"
+#include "commands.h"
+#include "gather.h"
+#include "stop.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct args {
+	const char *run, *scheduler; /* NULL: SLURM */
+	int jobs;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct args *a = state->input;
+	switch (key) {
+	case 'l':
+		a->scheduler = "local";
+		return 0;
+	case 'p':
+		a->scheduler = "print";
+		return 0;
+	case 'j':
+		a->jobs = (int)cop_arg_int(state, "--jobs", arg, 1, 4096);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 0)
+			argp_error(state, "one run at a time, not '%s' too", arg);
+		a->run = arg;
+		return 0;
+	case ARGP_KEY_END:
+		if (!a->run)
+			argp_error(state, "a run's folder is needed");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* The bar over the cells that run on this machine. */
+struct bar {
+	const struct cop_run *run;
+	size_t ended, failed;
+	double begun;
+};
+
+static void cell_ended(int64_t index, int exit_code, void *user)
+{
+	struct bar *b = user;
+	b->ended++;
+	b->failed += exit_code != 0;
+	if (exit_code && exit_code != -COP_ESTOPPED)
+		cop_warn("cell %" PRId64 " failed with exit code %d ('coppice status' says why)", index, exit_code);
+	cop_progress("cells", (double)b->ended, (double)b->run->ncells, "%zu of %zu, %zu failed, %.0f s", b->ended,
+		     b->run->ncells, b->failed, cop_now() - b->begun);
+}
+
+int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_submission *s, struct cop_err *err)
+{
+	struct bar bar = {.run = run, .begun = cop_now()};
+	struct cop_submit_options o = {.redo = redo, .jobs = jobs, .cell_ended = cell_ended, .user = &bar};
+	int rc = cop_scheduler_find("local", &o.scheduler, err);
+	cop_stop_on_signals();
+	return rc ? rc : cop_submit(run, &o, s, err);
+}
+
+static void say_submitted(const struct cop_run *run, const struct cop_submission *s)
+{
+	if (s->jobs == 0) {
+		printf("nothing is missing: all %zu cells are done or in the queue\n", run->ncells);
+		return;
+	}
+	printf("submitted %zu jobs (%s to %s): %zu dense, %zu cells, then collect\n", s->jobs, s->first, s->last,
+	       s->dense, s->cells);
+	printf("'coppice status %s' shows how far they are\n", run->path);
+}
+
+static int submit_remotely(const struct cop_run *run, const struct args *a, bool redo, struct cop_err *err)
+{
+	struct cop_submission s;
+	struct cop_submit_options o = {.redo = redo};
+	const char *name = a->scheduler ? a->scheduler : "slurm";
+	int rc = cop_scheduler_find(name, &o.scheduler, err);
+	if (rc == COP_EMISSING && !a->scheduler)
+		return cop_context(
+			err, "no SLURM to submit to ('--local' runs the cells here, '--print' shows the commands)");
+	if (!rc)
+		rc = cop_submit(run, &o, &s, err);
+	if (!rc && strcmp(name, "print") != 0)
+		say_submitted(run, &s);
+	return rc;
+}
+
+int submit_command(int argc, char **argv, bool redo)
+{
+	static const struct argp_option options[] = {
+		{"local", 'l', NULL, 0, "Run on this machine and wait", 0},
+		{"print", 'p', NULL, 0, "Only print the commands that would submit", 0},
+		{"jobs", 'j', "N", 0, "With --local: cells at once (default: one a core)", 0},
+		{0},
+	};
+	struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "RUN",
+		.doc = redo ? "Submit exactly what is missing, failed or lost."
+			    : "Submit the dense run, then the cells as an array, then collecting, each after the one "
+			      "before. You can log out."};
+	struct args a = {0};
+	struct cop_err err = {0};
+	struct cop_run run;
+	struct cop_submission s;
+	cop_parse_args(&argp, argc, argv, &a);
+	cop_console_start(false);
+	int rc = cop_run_open(&run, a.run, &err);
+	if (rc)
+		return cop_exit_code(rc, &err);
+	if (a.scheduler && strcmp(a.scheduler, "local") == 0) {
+		rc = submit_locally(&run, redo, a.jobs, &s, &err);
+		/* what is there is worth gathering even where some cells failed */
+		if (!rc || rc == COP_EPARTIAL)
+			rc = gather_run(&run, &err);
+	} else {
+		rc = submit_remotely(&run, &a, redo, &err);
+	}
+	cop_run_release(&run);
+	return cop_exit_code(rc, &err);
+}

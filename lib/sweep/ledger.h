@@ -1,0 +1,64 @@
+/*
+ * What has become of each dense run and cell. Results decide, the scheduler advises: a cell is done when its file
+ * validates, whatever the queue says; what was begun and is neither done nor alive is lost.
+ */
+#ifndef COP_SWEEP_LEDGER_H
+#define COP_SWEEP_LEDGER_H
+
+#include "sched/sched.h"
+#include "sweep/run.h"
+#include "sweep/state.h"
+
+enum cop_fate {
+	COP_FATE_DONE,
+	COP_FATE_RUNNING,
+	COP_FATE_QUEUED,  /* in a queue */
+	COP_FATE_STUCK,   /* in a queue, waiting for what cannot come */
+	COP_FATE_STOPPED, /* saved on request, and in no queue */
+	COP_FATE_FAILED,
+	COP_FATE_LOST,    /* begun or submitted, gone without a result */
+	COP_FATE_WAITING, /* not begun, not submitted */
+	COP_FATES
+};
+extern const char *const cop_fate_names[COP_FATES];
+
+/* A job that was submitted for a run: RUN/jobs/submitted.json holds all of them, oldest first. */
+struct cop_submitted {
+	char scheduler[16], role[16], id[COP_JOB_ID]; /* role: "dense", "cells", "collect" */
+	char list[64]; /* name of the file of indices in RUN/jobs, or "": task t is cell t */
+	int64_t tasks;
+};
+
+struct cop_entry {
+	enum cop_fate fate;
+	struct cop_state state;
+	char job[COP_JOB_ID + 16]; /* "123_4" where a queue holds it */
+	char reason[512];          /* why, where it is not well */
+};
+
+struct cop_ledger {
+	const struct cop_run *run;
+	struct cop_entry *dense, *cell;
+	size_t ndense, ncells;
+	struct cop_submitted *job;
+	size_t njobs;
+	bool queue_known; /* whether the queue could be asked where one was needed */
+	char queue_error[256];
+};
+
+/* Reads files, the ledger and, where jobs were submitted to one, the queue once. Release it. */
+int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err) COP_CHECKED;
+void cop_ledger_release(struct cop_ledger *l);
+
+/* How many entries have a fate. */
+size_t cop_ledger_count(const struct cop_entry *e, size_t n, enum cop_fate fate);
+
+/* Adds a job to RUN/jobs/submitted.json. */
+int cop_submitted_add(const struct cop_run *run, const struct cop_submitted *s, struct cop_err *err) COP_CHECKED;
+int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size_t *n, struct cop_err *err) COP_CHECKED;
+
+/* The indices in a list file of RUN/jobs, one a line; the caller frees *index. */
+int cop_list_read(const struct cop_run *run, const char *name, int64_t **index, size_t *n, struct cop_err *err)
+	COP_CHECKED;
+
+#endif

@@ -1,0 +1,96 @@
+/* The record of submitted jobs, and lists of cells; see ledger.h. */
+#include "base/file.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "sweep/ledger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_jobs(const struct cop_run *run, cJSON **jobs, struct cop_err *err)
+{
+	char *path = cop_run_file(run, "jobs/submitted.json");
+	int rc = 0;
+	*jobs = NULL;
+	if (cop_exists(path))
+		rc = cop_json_read(path, jobs, err);
+	else
+		*jobs = cJSON_CreateArray();
+	free(path);
+	return rc;
+}
+
+int cop_submitted_add(const struct cop_run *run, const struct cop_submitted *s, struct cop_err *err)
+{
+	cJSON *jobs;
+	int rc = read_jobs(run, &jobs, err);
+	if (rc)
+		return rc;
+	cJSON *j = cJSON_CreateObject();
+	cJSON_AddStringToObject(j, "scheduler", s->scheduler);
+	cJSON_AddStringToObject(j, "role", s->role);
+	cJSON_AddStringToObject(j, "id", s->id);
+	cJSON_AddStringToObject(j, "list", s->list);
+	cJSON_AddNumberToObject(j, "tasks", (double)s->tasks);
+	cJSON_AddItemToArray(jobs, j);
+	char *path = cop_run_file(run, "jobs/submitted.json");
+	rc = cop_json_write(path, jobs, err);
+	free(path);
+	cJSON_Delete(jobs);
+	return rc;
+}
+
+int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size_t *n, struct cop_err *err)
+{
+	cJSON *jobs;
+	int rc = read_jobs(run, &jobs, err);
+	if (rc)
+		return rc;
+	*s = cop_xcalloc((size_t)cJSON_GetArraySize(jobs), sizeof(**s));
+	*n = 0;
+	const cJSON *j;
+	cJSON_ArrayForEach (j, jobs) {
+		struct cop_submitted *to = &(*s)[(*n)++];
+		snprintf(to->scheduler, sizeof(to->scheduler), "%s", cop_json_str(j, "scheduler", ""));
+		snprintf(to->role, sizeof(to->role), "%s", cop_json_str(j, "role", ""));
+		snprintf(to->id, sizeof(to->id), "%s", cop_json_str(j, "id", ""));
+		snprintf(to->list, sizeof(to->list), "%s", cop_json_str(j, "list", ""));
+		to->tasks = (int64_t)cop_json_num(j, "tasks", 0);
+	}
+	cJSON_Delete(jobs);
+	return 0;
+}
+
+int cop_list_read(const struct cop_run *run, const char *name, int64_t **index, size_t *n, struct cop_err *err)
+{
+	char *path = cop_xasprintf("%s/jobs/%s", run->path, name), *text;
+	size_t len, cap = 0;
+	*index = NULL;
+	*n = 0;
+	int rc = cop_read_file(path, &text, &len, err);
+	if (rc) {
+		free(path);
+		return rc;
+	}
+	char *rest = text;
+	for (char *line; !rc && (line = strsep(&rest, "\n"));) {
+		int64_t v;
+		if (!*line)
+			continue;
+		if (!cop_parse_i64(line, &v) || v < 0 || v >= (int64_t)run->ncells) {
+			rc = cop_fail(err, COP_EINPUT, "'%s' holds '%.20s', which is no cell", path, line);
+			break;
+		}
+		*index = cop_grow(*index, &cap, *n + 1, sizeof(**index));
+		(*index)[(*n)++] = v;
+	}
+	free(text);
+	free(path);
+	if (rc) {
+		free(*index);
+		*index = NULL;
+	}
+	return rc;
+}
