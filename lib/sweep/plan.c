@@ -212,7 +212,9 @@ int cop_plan(struct cop_experiment *e, const char *path, struct cop_err *err)
 		return rc;
 	struct cop_data_config data = {0};
 	char *run = cop_absolute(path);
-	rc = resolve_data(e, run, &data, &drawn, err);
+	rc = cop_scripts_check_path(run, err);
+	if (!rc)
+		rc = resolve_data(e, run, &data, &drawn, err);
 	if (!rc)
 		rc = plan_into(e, run, &data, err);
 	if (rc && drawn)

@@ -67,26 +67,26 @@ int cop_script_fill(const char *template_text, const struct cop_fill *fill, size
 	return 0;
 }
 
-static char *lines_of(const struct cop_strings *l, const char *prefix)
+static char *lines_of(const struct cop_strings *l)
 {
 	struct cop_str s = {0};
 	for (size_t i = 0; i < l->n; i++)
-		cop_str_addf(&s, "%s%s%s", i ? "\n" : "", prefix, l->v[i]);
+		cop_str_addf(&s, "%s%s", i ? "\n" : "", l->v[i]);
 	return cop_str_take(&s);
 }
 
-/* A word for the shell, in single quotes. */
-static char *quoted(const char *word)
+/* The #SBATCH lines that the templates leave to the experiment. */
+static char *options_of(const struct cop_slurm_config *c)
 {
 	struct cop_str s = {0};
-	cop_str_add(&s, "'");
-	for (; *word; word++) {
-		if (*word == '\'')
-			cop_str_add(&s, "'\\''");
-		else
-			cop_str_addn(&s, word, 1);
-	}
-	cop_str_add(&s, "'");
+	if (*c->partition)
+		cop_str_addf(&s, "#SBATCH --partition=%s\n", c->partition);
+	if (*c->account)
+		cop_str_addf(&s, "#SBATCH --account=%s\n", c->account);
+	for (size_t i = 0; i < c->extra.n; i++)
+		cop_str_addf(&s, "#SBATCH %s\n", c->extra.v[i]);
+	if (s.len)
+		s.s[--s.len] = '\0';
 	return cop_str_take(&s);
 }
 
@@ -112,28 +112,35 @@ static int write_one(const struct cop_run *r, const char *name, const struct cop
 	return rc;
 }
 
+/* The templates put paths into quotes of the shell and into SLURM's patterns: what has a meaning there is refused. */
+int cop_scripts_check_path(const char *path, struct cop_err *err)
+{
+	if (strpbrk(path, "'\"%\\\n\r"))
+		return cop_fail(
+			err, COP_EINPUT,
+			"the path '%s' cannot stand in a batch script: it holds a quote, '%%', '\\' or a line break",
+			path);
+	return 0;
+}
+
 int cop_scripts_write(const struct cop_run *r, struct cop_err *err)
 {
 	const struct cop_slurm_config *s = &r->experiment.slurm;
 	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
 	     *gpus = s->gpus ? cop_xasprintf("%" PRId64, s->gpus) : cop_xstrdup("");
-	char *options = lines_of(&s->extra, "#SBATCH "), *prologue = lines_of(&s->prologue, "");
-	char *program = cop_program_path(), *coppice = quoted(program), *run = quoted(r->path);
+	char *options = options_of(s), *modules = lines_of(&s->prologue), *program = cop_program_path();
 	char *dense = array_of(r->experiment.sweep.replicates, 0),
 	     *cells = array_of((int64_t)r->ncells, s->max_running);
 	struct cop_fill fill[] = {
 		{"NAME", r->experiment.name},
-		{"RUN", run},
-		{"FOLDER", r->path},
-		{"COPPICE", coppice},
+		{"RUN", r->path},
+		{"COPPICE", program},
 		{"TIME", s->time},
 		{"CPUS", cpus},
 		{"MEM", s->mem},
 		{"GPUS", gpus},
-		{"PARTITION", s->partition},
-		{"ACCOUNT", s->account},
 		{"OPTIONS", options},
-		{"PROLOGUE", prologue},
+		{"MODULES", modules},
 		{"ARRAY", dense},
 	};
 	enum { N = sizeof(fill) / sizeof(fill[0]) };
@@ -143,7 +150,7 @@ int cop_scripts_write(const struct cop_run *r, struct cop_err *err)
 		rc = write_one(r, "cells.sbatch", fill, N, err);
 	if (!rc)
 		rc = write_one(r, "collect.sbatch", fill, N, err);
-	char *owned[] = {cpus, gpus, options, prologue, program, coppice, run, dense, cells};
+	char *owned[] = {cpus, gpus, options, modules, program, dense, cells};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	return rc;

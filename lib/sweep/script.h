@@ -10,6 +10,9 @@
 /* Writes RUN/jobs/{dense,cells,collect}.sbatch. */
 int cop_scripts_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 
+/* Whether a path can be written into the scripts; COP_EINPUT names it. */
+int cop_scripts_check_path(const char *path, struct cop_err *err) COP_CHECKED;
+
 struct cop_fill {
 	const char *name, *value; /* "TIME", "02:00:00" */
 };
