@@ -80,13 +80,9 @@ static bool drawable(const double *row, enum cop_history_column column)
 	return fabs(row[COP_HISTORY_STEP]) < 1e15 && fabs(row[column]) < 1e6;
 }
 
-/* The first steps would flatten all the rest: a tenth of the points may fall out of sight. */
-static bool find_range(struct curves *s, struct cop_curves *c)
+/* From the first step to the last of all curves; false where there is no such range. */
+static bool find_steps(struct curves *s)
 {
-	size_t n = 0, cap = s->dense ? s->dense->n : 0;
-	for (size_t i = 0; i < s->n; i++)
-		cap += s->curve[i].history->n;
-	double *v = cop_xcalloc(cap, sizeof(*v));
 	s->first = INFINITY;
 	s->last = -INFINITY;
 	for (size_t i = 0; i <= s->n; i++) {
@@ -94,22 +90,44 @@ static bool find_range(struct curves *s, struct cop_curves *c)
 		for (size_t k = 0; h && k < h->n; k++) {
 			if (!drawable(h->row[k], s->column))
 				continue;
-			v[n++] = s->scale * h->row[k][s->column];
 			s->first = fmin(s->first, h->row[k][COP_HISTORY_STEP]);
 			s->last = fmax(s->last, h->row[k][COP_HISTORY_STEP]);
 		}
 	}
-	if (n) {
-		qsort(v, n, sizeof(*v), by_value);
-		s->low = c->validation ? v[n / 10] : v[0];
-		s->high = c->validation ? v[n - 1] : v[n - 1 - n / 10];
-		double pad = fmax(0.05 * (s->high - s->low), 1e-3 * s->scale);
-		s->low -= pad;
-		s->high += pad;
-		c->clipped = v[0] < s->low || v[n - 1] > s->high;
+	return s->last > s->first;
+}
+
+/* The points after the first tenth of all steps into v; returns how many. All of them where `from_start`. */
+static size_t gather_points(const struct curves *s, bool from_start, double *v)
+{
+	size_t n = 0;
+	double after = s->first + 0.1 * (s->last - s->first);
+	for (size_t i = 0; i <= s->n; i++) {
+		const struct cop_history *h = i < s->n ? s->curve[i].history : s->dense;
+		for (size_t k = 0; h && k < h->n; k++)
+			if (drawable(h->row[k], s->column) && (from_start || h->row[k][COP_HISTORY_STEP] > after))
+				v[n++] = s->scale * h->row[k][s->column];
 	}
+	qsort(v, n, sizeof(*v), by_value);
+	return n;
+}
+
+/* The first steps would flatten all the rest, and so would one curve that lags: they may leave the picture. */
+static void find_range(struct curves *s, struct cop_curves *c)
+{
+	size_t cap = s->dense ? s->dense->n : 0;
+	for (size_t i = 0; i < s->n; i++)
+		cap += s->curve[i].history->n;
+	double *v = cop_xcalloc(cap, sizeof(*v));
+	size_t n = gather_points(s, false, v);
+	s->low = c->validation ? v[n / 20] : v[0];
+	s->high = c->validation ? v[n - 1] : v[n - 1 - n / 20];
+	double pad = fmax(0.05 * (s->high - s->low), 1e-3 * s->scale);
+	s->low -= pad;
+	s->high += pad;
+	n = gather_points(s, true, v);
+	c->clipped = v[0] < s->low || v[n - 1] > s->high;
 	free(v);
-	return n > 0 && s->last > s->first;
 }
 
 static void add_line(struct cop_str *b, const struct curves *s, const struct cop_plot *p, const struct cop_history *h)
@@ -188,6 +206,8 @@ void cop_figure_curves(struct cop_str *b, const struct cop_results *r, const str
 		c->validation = has_validation(s.curve[i].history);
 	s.column = c->validation ? COP_HISTORY_VAL_TOP1 : COP_HISTORY_TRAIN_LOSS;
 	s.scale = c->validation ? 100 : 1;
-	if (find_range(&s, c))
-		draw(b, &s, c);
+	if (!find_steps(&s))
+		return;
+	find_range(&s, c);
+	draw(b, &s, c);
 }

@@ -53,13 +53,19 @@ static void left_range(const struct cop_grid *g, double *most, double *least)
 
 static void add_dense(struct cop_str *b, const struct cop_grid *g, const struct cop_plot *p)
 {
+	if (g->dense.n)
+		cop_str_addf(b, "<path class=\"reference\" d=\"M%d %.1fH%d\"/>\n", LEFT,
+			     cop_axis_at(&p->y, 100 * g->dense.mean), RIGHT);
+}
+
+/* On the right, where lines have fallen, and on top of those that have not. */
+static void add_dense_label(struct cop_str *b, const struct cop_grid *g, const struct cop_plot *p)
+{
 	char text[64];
 	if (!g->dense.n)
 		return;
-	double y = cop_axis_at(&p->y, 100 * g->dense.mean);
-	cop_str_addf(b, "<path class=\"reference\" d=\"M%d %.1fH%d\"/>\n", LEFT, y, RIGHT);
 	snprintf(text, sizeof(text), "dense %.2f %%", 100 * g->dense.mean);
-	cop_svg_text(b, RIGHT, y - 6, "small soft end", text);
+	cop_svg_text(b, RIGHT, cop_axis_at(&p->y, 100 * g->dense.mean) - 6, "small soft end halo", text);
 }
 
 static void add_point(struct cop_str *b, const struct cop_grid *g, const struct cop_plot *p, size_t q, size_t k)
@@ -132,6 +138,7 @@ void cop_figure_sparsity(struct cop_str *b, const struct cop_grid *g, bool near)
 	add_dense(b, g, &p);
 	for (size_t k = 0; k < g->nr; k++)
 		add_series(b, g, &p, k);
+	add_dense_label(b, g, &p);
 	cop_str_add(b, "</svg>\n");
 	cop_str_add(b, legend.s);
 	cop_svg_end(b);

@@ -118,8 +118,10 @@ static void print_legend(const struct map *m, FILE *out)
 			add_painted(&line, m->colours, cop_palette(i / (STRIP_WIDTH - 1.0)), " ");
 		cop_str_addf(&line, " %.2f   ", 100 * g->high);
 	}
-	cop_str_addf(&line, "%s%s", g->best < g->nq * g->nr ? "* the best cell" : "no cell is finished",
-		     missing ? ", - not finished" : "");
+	if (g->best == g->nq * g->nr)
+		cop_str_add(&line, "no cell is finished");
+	else
+		cop_str_addf(&line, "* the best cell%s", missing ? ", - not finished" : "");
 	print_line(out, &line);
 }
 

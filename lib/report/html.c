@@ -158,7 +158,9 @@ static void add_facts(struct page *p)
 	add_percent(&p->b, p->g->dense.mean);
 	cop_str_add(&p->b, "</dd>");
 	int64_t total = r->ndense ? r->dense[0].total : r->ncells ? r->cell[0].row.total : 0;
-	cop_str_addf(&p->b, "<dd>%s prunable weights</dd></div>\n", cop_text_count(total, count));
+	if (total > 0)
+		cop_str_addf(&p->b, "<dd>%s prunable weights</dd>", cop_text_count(total, count));
+	cop_str_add(&p->b, "</div>\n");
 	add_cell_fact(p, "Best cell, test top-1", p->g->best, false);
 	add_cell_fact(p, "Sparsest within 0.5 points of dense", find_ticket(p->g), true);
 	add_time(p);
@@ -186,7 +188,8 @@ static void add_heatmap(struct page *p)
 			      "point that training went back to (across); the top row is the dense network.");
 	if (g->replicates > 1)
 		cop_str_addf(&caption, " Mean and standard deviation of %zu replicates.", g->replicates);
-	cop_str_add(&caption, " The frame marks the best cell.");
+	if (g->best < g->nq * g->nr)
+		cop_str_add(&caption, " The frame marks the best cell.");
 	add_figure(p, g->nr > WIDE_RESETS ? "wide roomy" : "", "Accuracy of every ticket", &svg, caption.s);
 	cop_str_release(&caption);
 }
@@ -285,6 +288,8 @@ static void add_row(struct cop_str *b, const struct cop_row *row)
 
 static void add_table(struct page *p)
 {
+	if (!p->r->ncells)
+		return;
 	cop_str_addf(
 		&p->b,
 		"<details%s>\n<summary>All cells</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th>cell</th>"

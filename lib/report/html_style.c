@@ -42,6 +42,7 @@ const char cop_html_style[] =
 	"svg .mid{text-anchor:middle}svg .end{text-anchor:end}svg .pale{fill:#fff}svg .deep{fill:#111}"
 	"svg .none{fill:none;stroke:var(--faint);stroke-dasharray:3 3}"
 	"svg .best{fill:none;stroke:var(--ink);stroke-width:2.5}svg .tick{stroke:var(--soft)}"
+	"svg .halo{paint-order:stroke;stroke:var(--bg);stroke-width:4px;stroke-linejoin:round}"
 	"svg .grid{stroke:var(--grid);fill:none}svg .axis{stroke:var(--faint);fill:none}"
 	".series,.curve,.key{--c:var(--l)}"
 	"@media (prefers-color-scheme:dark){.series,.curve,.key{--c:var(--d)}}\n"
