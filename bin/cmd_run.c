@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "gather.h"
 #include "planning.h"
+#include "report/heatmap.h"
 #include "report/report.h"
 #include "stop.h"
 #include "submitting.h"
@@ -10,8 +11,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 struct args {
 	struct plan_args plan;
@@ -53,8 +52,7 @@ static int run_all(const struct cop_run *run, int jobs, struct cop_err *err)
 	if (rc && rc != COP_EPARTIAL)
 		return rc;
 	struct cop_err report = {0};
-	bool colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-	if (cop_report_run(run->path, stdout, colour, &report)) {
+	if (cop_report_run(run->path, stdout, cop_colours_wanted(stdout), &report)) {
 		*err = report;
 		return report.code;
 	}

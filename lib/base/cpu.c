@@ -39,6 +39,11 @@ const char *cop_cpu_name(char *buf, size_t size)
 	return buf;
 }
 
+size_t cop_memory_total(void)
+{
+	return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 size_t cop_memory_now(void)
 {
 	unsigned long pages = 0, resident = 0;

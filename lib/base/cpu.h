@@ -10,6 +10,9 @@ int cop_cpu_count(void);
 /* The model's name, as /proc/cpuinfo has it, into buf; returns buf. */
 const char *cop_cpu_name(char *buf, size_t size);
 
+/* Memory of the machine in bytes. */
+size_t cop_memory_total(void);
+
 /* Resident memory in bytes: now, and the most so far. 0 where unknown. */
 size_t cop_memory_now(void);
 size_t cop_memory_peak(void);

@@ -89,6 +89,15 @@ int cop_backend_open(int kind, const struct cop_backend **b, struct cop_err *err
 /* Threads that the CPU backend uses; 0: all that this process may use. Returns the number that was set. */
 int cop_cpu_set_threads(int threads);
 
+/* What the machine gives now, to hold figures against: GFLOP/s of large products and GB/s of reading, all threads. */
+struct cop_cpu_peak {
+	double gflops, read_gbs;
+};
+int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err) COP_CHECKED;
+
+/* The library behind the products: version and the kernels that it chose for this processor; into buf, returns buf. */
+const char *cop_cpu_library(char *buf, size_t size);
+
 /* The batch rounded up as `ld` wants it. */
 int cop_leading(int batch);
 

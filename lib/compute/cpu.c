@@ -8,6 +8,7 @@
 
 #include <cblas.h>
 #include <omp.h>
+#include <stdio.h>
 
 enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = 16 };
 
@@ -18,6 +19,12 @@ int cop_cpu_set_threads(int threads)
 	omp_set_dynamic(0);
 	omp_set_num_threads(n);
 	return n;
+}
+
+const char *cop_cpu_library(char *buf, size_t size)
+{
+	snprintf(buf, size, "%s", openblas_get_config());
+	return buf;
 }
 
 /* Blocks of about 1.5 MFLOP or more, a power of two of them, none of fewer than ROWS_MIN rows. */

@@ -21,6 +21,9 @@ const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
 	[COP_HISTORY_SECONDS] = "seconds",
 };
 
+/* More epochs, or layers, than anybody trains: a damaged size must not ask for all memory. */
+enum { ROWS_MAX = 10000000 };
+
 #define FIELD(kind, name)                                   \
 	{                                                   \
 #name, kind, offsetof(struct cop_row, name) \
@@ -75,7 +78,7 @@ int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h,
 	free(path);
 	if (rc)
 		return rc;
-	if (rank != 1)
+	if (rank != 1 || dim[0] > ROWS_MAX)
 		return cop_fail(err, COP_EINPUT, "'%s' in '%s' is no history", group, cop_h5_path(f));
 	h->n = h->cap = (size_t)dim[0];
 	h->row = cop_xcalloc(h->n, sizeof(*h->row));

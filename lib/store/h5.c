@@ -19,6 +19,14 @@ void cop_h5_quiet(void)
 	H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
+const char *cop_h5_library(char *buf, size_t size)
+{
+	unsigned major = 0, minor = 0, release = 0;
+	H5get_libversion(&major, &minor, &release);
+	snprintf(buf, size, "%u.%u.%u", major, minor, release);
+	return buf;
+}
+
 static herr_t innermost(unsigned n, const H5E_error2_t *e, void *user)
 {
 	char *buf = user;

@@ -17,6 +17,9 @@
 
 struct cop_h5; /* an open file */
 
+/* The version of the library that runs, into buf; returns buf. */
+const char *cop_h5_library(char *buf, size_t size);
+
 enum cop_h5_type { COP_H5_U8, COP_H5_I32, COP_H5_I64, COP_H5_F32, COP_H5_F64 };
 
 /* Begins a new file that will be `path`; root gets `format`, `version` and `coppice`. COP_EFAILED. */

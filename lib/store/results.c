@@ -124,7 +124,10 @@ static int load_table(struct cop_h5 *f, struct cop_results *r, struct cop_err *e
 	rc = cop_h5_shape(f, "cells", &rank, dim, err);
 	if (rc)
 		return rc;
+	enum { CELLS_MAX = 10000000 };
 	size_t n = rank == 1 ? (size_t)dim[0] : 0;
+	if (n > CELLS_MAX)
+		return cop_fail(err, COP_EINPUT, "'cells' in '%s' has a size that cannot be", cop_h5_path(f));
 	struct cop_row *rows = cop_xcalloc(n, sizeof(*rows));
 	hid_t type = row_type();
 	hid_t set = H5Dopen2(cop_h5_id(f), "cells", H5P_DEFAULT);

@@ -147,17 +147,17 @@ static int write_run(const struct cop_experiment *e, const char *path, int64_t s
 		     struct cop_err *err)
 {
 	char *text = cop_experiment_text(e), *file = cop_xasprintf("%s/experiment.json", path);
+	struct cop_run run = {.path = (char *)(uintptr_t)path,
+			      .experiment = *e,
+			      .ncells = e->sweep.quantiles.n * e->sweep.reset.n * (size_t)e->sweep.replicates};
 	int rc = make_folders(path, err);
 	if (!rc)
 		rc = write_cells(e, path, steps_per_epoch, step, err);
 	if (!rc)
-		rc = cop_write_file(file, text, strlen(text), err);
-	struct cop_run run = {0};
-	if (!rc)
-		rc = cop_run_open(&run, path, err);
-	if (!rc)
 		rc = cop_scripts_write(&run, err);
-	cop_run_release(&run);
+	/* last: a folder with an experiment in it is a whole plan */
+	if (!rc)
+		rc = cop_write_file(file, text, strlen(text), err);
 	free(file);
 	free(text);
 	return rc;
