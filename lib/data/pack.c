@@ -2,10 +2,13 @@
 #include "data/pack.h"
 
 #include "base/file.h"
+#include "data/folder.h"
 #include "data/glyphs.h"
+#include "data/idx.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const struct cop_pack_options cop_pack_defaults = {
 	.n = {[COP_SPLIT_TRAIN] = 12000, [COP_SPLIT_TEST] = 2000},
@@ -36,12 +39,22 @@ static int pack_synthetic(const char *path, const struct cop_pack_options *o, st
 
 static int pack_source(const char *path, const struct cop_pack_options *o, struct cop_err *err)
 {
-	(void)path;
-	if (!cop_exists(o->source))
+	struct stat st;
+	if (stat(o->source, &st) < 0)
 		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", o->source);
-	if (!cop_is_folder(o->source))
+	if (!S_ISDIR(st.st_mode))
 		return cop_fail(err, COP_EINPUT, "'%s' is no folder", o->source);
-	return cop_fail(err, COP_EINPUT, "'%s' holds neither IDX files nor images", o->source);
+	if (cop_idx_found(o->source)) {
+		if (o->size || o->channels)
+			return cop_fail(err, COP_EINPUT, "'%s' holds IDX files: --size and --channels are for images",
+					o->source);
+		return cop_idx_pack(path, o->source, err);
+	}
+	if (cop_folder_found(o->source))
+		return cop_folder_pack(path, o, err);
+	return cop_fail(err, COP_EINPUT,
+			"'%s' holds neither IDX files (train-images-idx3-ubyte, ...) nor folders train/CLASS",
+			o->source);
 }
 
 int cop_pack(const char *path, const struct cop_pack_options *o, struct cop_err *err)

@@ -1,0 +1,46 @@
+/*
+ * Images: PNG and JPEG files into 8-bit pixels, and fitting them to one size.
+ *
+ * What is stored counts, not what could be shown: gamma and colour profiles are not applied, transparency is dropped,
+ * 16 bits are scaled to 8. A file that is damaged anywhere is an error, although the libraries would guess the rest.
+ */
+#ifndef COP_DATA_IMAGE_H
+#define COP_DATA_IMAGE_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { COP_IMAGE_PIXELS_MAX = 64 << 20 };
+
+struct cop_image {
+	int height, width, channels; /* channels: 1 grey, 3 RGB */
+	uint8_t *pixel;              /* (height, width, channels), owned */
+};
+
+enum cop_image_kind { COP_IMAGE_NONE, COP_IMAGE_PNG, COP_IMAGE_JPEG };
+
+/* What the name's ending promises (.png, .jpg, .jpeg, .JPEG and the like), and what the first bytes are. */
+enum cop_image_kind cop_image_kind_of_name(const char *name);
+enum cop_image_kind cop_image_kind_of_data(const uint8_t *data, size_t len);
+
+/*
+ * Decodes `len` bytes; `path` is for messages. `channels`: 1 or 3 converts (grey is ITU-R 601's luma), 0 leaves grey
+ * grey and makes all else RGB. COP_EINPUT: neither PNG nor JPEG, damaged, CMYK, over COP_IMAGE_PIXELS_MAX.
+ */
+int cop_image_decode(const char *path, const uint8_t *data, size_t len, int channels, struct cop_image *im,
+		     struct cop_err *err) COP_CHECKED;
+
+/* Reads and decodes a file, which must be of the kind that its name says. COP_EINPUT. */
+int cop_image_read(const char *path, int channels, struct cop_image *im, struct cop_err *err) COP_CHECKED;
+void cop_image_release(struct cop_image *im);
+
+/*
+ * The middle size x size of the image after its shorter side was scaled to `size`, into `out` (size, size, channels).
+ * A pixel is the mean of the area that it covers, exactly: weights are whole numbers, rounded once, half up.
+ */
+void cop_image_fit(const struct cop_image *im, int size, uint8_t *out);
+
+#endif
