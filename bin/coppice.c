@@ -1,4 +1,5 @@
 /* coppice: the table of commands, and the way into each. */
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/version.h"
@@ -54,11 +55,30 @@ static int unknown_command(const char *word)
 	return -COP_EINPUT;
 }
 
+/* Ends the program as the signal would have, but leaves no half-written file behind. */
+static void end_by_signal(int sig)
+{
+	cop_temporaries_remove();
+	signal(sig, SIG_DFL);
+	raise(sig);
+}
+
+/* A command that can stop in good order sets its own handler over this one. */
+static void catch_signals(void)
+{
+	static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = end_by_signal, .sa_flags = SA_NODEFER}, before;
+	for (size_t i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (sigaction(ending[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(ending[i], &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	argp_err_exit_status = -COP_EINPUT;
 	/* `coppice show FILE | head` is no failure worth a message */
 	signal(SIGPIPE, SIG_DFL);
+	catch_signals();
 	if (argc < 2) {
 		print_usage(stderr);
 		return -COP_EINPUT;

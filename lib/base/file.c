@@ -103,6 +103,56 @@ static int write_all(int fd, const char *data, size_t len)
 	return 0;
 }
 
+/*
+ * The temporary files of this process. Fixed memory, never freed, for a signal handler may read it at any moment; a
+ * name that finds no place, or is too long for one, is not remembered.
+ */
+enum { TEMPORARIES = 32, TEMPORARY_NAME = 1024 };
+enum place { PLACE_FREE, PLACE_TAKEN, PLACE_SET };
+static struct {
+	atomic_int place;
+	pid_t owner; /* a forked child must leave its parent's files alone */
+	char name[TEMPORARY_NAME];
+} temporaries[TEMPORARIES];
+
+static void remember(const char *name)
+{
+	size_t n = strlen(name) + 1;
+	for (int i = 0; n <= TEMPORARY_NAME && i < TEMPORARIES; i++) {
+		int expected = PLACE_FREE;
+		if (!atomic_compare_exchange_strong(&temporaries[i].place, &expected, PLACE_TAKEN))
+			continue;
+		memcpy(temporaries[i].name, name, n);
+		temporaries[i].owner = getpid();
+		atomic_store(&temporaries[i].place, PLACE_SET);
+		return;
+	}
+}
+
+static void forget(const char *name)
+{
+	for (int i = 0; i < TEMPORARIES; i++)
+		if (atomic_load(&temporaries[i].place) == PLACE_SET && strcmp(temporaries[i].name, name) == 0)
+			atomic_store(&temporaries[i].place, PLACE_FREE);
+}
+
+void cop_temporary_remove(const char *temporary)
+{
+	int kept = errno;
+	unlink(temporary);
+	forget(temporary);
+	errno = kept;
+}
+
+void cop_temporaries_remove(void)
+{
+	int kept = errno;
+	for (int i = 0; i < TEMPORARIES; i++)
+		if (atomic_load(&temporaries[i].place) == PLACE_SET && temporaries[i].owner == getpid())
+			unlink(temporaries[i].name);
+	errno = kept;
+}
+
 int cop_write_file(const char *path, const void *data, size_t len, struct cop_err *err)
 {
 	char *tmp = cop_temporary_name(path);
@@ -110,6 +160,7 @@ int cop_write_file(const char *path, const void *data, size_t len, struct cop_er
 	int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0) {
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot create '%s'", path);
+		forget(tmp);
 		goto out;
 	}
 	if (write_all(fd, data, len) < 0)
@@ -117,7 +168,7 @@ int cop_write_file(const char *path, const void *data, size_t len, struct cop_er
 	if (close(fd) < 0 && !rc)
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
 	if (rc)
-		unlink(tmp);
+		cop_temporary_remove(tmp);
 	else
 		rc = cop_rename_into_place(tmp, path, err);
 out:
@@ -134,6 +185,7 @@ char *cop_temporary_name(const char *path)
 	char *name = cop_xasprintf("%s/.%s.%s.%ld.%u.tmp", folder, cop_name_of(path), host, (long)getpid(),
 				   atomic_fetch_add(&calls, 1));
 	free(folder);
+	remember(name);
 	return name;
 }
 
@@ -156,9 +208,10 @@ int cop_rename_into_place(const char *temporary, const char *path, struct cop_er
 {
 	if (sync_path(temporary, O_RDONLY) < 0 || rename(temporary, path) < 0) {
 		int rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
-		unlink(temporary);
+		cop_temporary_remove(temporary);
 		return rc;
 	}
+	forget(temporary);
 	char *folder = cop_folder_of(path);
 	int rc = sync_path(folder, O_RDONLY | O_DIRECTORY);
 	if (rc < 0)

@@ -28,8 +28,17 @@ int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *er
 /* Writes and renames; after a failure neither a temporary nor a changed final file is left. */
 int cop_write_file(const char *path, const void *data, size_t len, struct cop_err *err) COP_CHECKED;
 
-/* The temporary name for `path`: same folder, unique to host, process and call, starts with a dot. The caller frees. */
+/*
+ * The temporary name for `path`: same folder, unique to host, process and call, starts with a dot. The caller frees.
+ * It is remembered until it is renamed or removed, so that a program that is told to end can clean up.
+ */
 char *cop_temporary_name(const char *path);
+
+/* Removes a temporary file, whether it is there or not. Leaves errno alone. */
+void cop_temporary_remove(const char *temporary);
+
+/* Removes those of this process that are remembered. Async-signal-safe: for handlers of signals that end a program. */
+void cop_temporaries_remove(void);
 
 /* Syncs `temporary`, renames it to `path`, syncs the folder. On failure `temporary` is removed. */
 int cop_rename_into_place(const char *temporary, const char *path, struct cop_err *err) COP_CHECKED;

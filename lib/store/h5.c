@@ -16,6 +16,8 @@ enum { FORMAT_VERSION = 1 };
 
 void cop_h5_quiet(void)
 {
+	/* our files are closed by then; one whose disk was full would make the library crash as the program ends */
+	H5dont_atexit();
 	H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
@@ -129,7 +131,11 @@ int cop_h5_create(struct cop_h5 **out, const char *path, const char *format, str
 
 int cop_h5_commit(struct cop_h5 *f, struct cop_err *err)
 {
-	int rc = cop_h5_put_i64(f, "/", "complete", 1, err);
+	int rc = 0;
+	if (f->late.code)
+		rc = cop_fail(err, f->late.code, "%s", f->late.msg);
+	if (!rc)
+		rc = cop_h5_put_i64(f, "/", "complete", 1, err);
 	if (!rc && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", NULL);
 	if (!rc && H5Fclose(f->id) < 0)
@@ -153,7 +159,7 @@ void cop_h5_abandon(struct cop_h5 *f)
 	if (f->id >= 0)
 		H5Fclose(f->id);
 	if (f->temporary)
-		unlink(f->temporary);
+		cop_temporary_remove(f->temporary);
 	free_file(f);
 	errno = kept;
 }

@@ -297,8 +297,9 @@ void cop_h5_rows_free(struct cop_h5_rows *r)
 {
 	if (!r)
 		return;
-	if (r->set >= 0)
-		H5Dclose(r->set);
+	/* closing writes the last chunk: on a full disk this is where it fails */
+	if (r->set >= 0 && H5Dclose(r->set) < 0)
+		cop_h5_fail(&r->f->late, COP_EFAILED, r->f, "cannot write", r->path);
 	free(r->path);
 	free(r);
 }

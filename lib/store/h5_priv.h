@@ -10,6 +10,7 @@ struct cop_h5 {
 	hid_t id;
 	char *path, *temporary; /* temporary: NULL for a file opened for reading */
 	char *format;
+	struct cop_err late; /* a failure that could not be told at once; the file cannot be committed then */
 };
 
 hid_t cop_h5_id(const struct cop_h5 *f);
