@@ -123,7 +123,7 @@ static int create(struct cop_dataset_writer **w, const char *path, const struct 
 		  struct cop_err *err)
 {
 	const char *name[LABELS];
-	char text[LABELS][4];
+	char text[LABELS][12];
 	for (int c = 0; c < k->nclasses; c++) {
 		snprintf(text[c], sizeof(text[c]), "%d", c);
 		name[c] = text[c];
