@@ -19,7 +19,7 @@ ALLFLAGS = -std=c11 -fno-math-errno $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$
 
 # What was found is kept in one file; these goals work before it exists, the others make it.
 CONFIG = $(BUILD)/config.mk
-ifneq ($(filter-out help deps clean format demo check ci,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help deps clean format demo check ci bench,$(or $(MAKECMDGOALS),all)),)
 include $(CONFIG)
 endif
 
@@ -45,7 +45,7 @@ all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the defau
 demo: ## train, sweep and report on synthetic digits, in under two minutes
 	@tools/deps.sh build
 	@$(MAKE) --no-print-directory all
-	@$(BUILD)/coppice run configs/demo.json -o results/demo --fresh
+	@$(BUILD)/coppice run configs/demo.json -o results/demo
 
 check: ## every test: units, command line, a real SLURM cluster, sanitizers, lint
 	@tools/deps.sh build check
@@ -65,7 +65,9 @@ check-cli: tests ## the command-line tests alone
 check-slurm: tests ## the tests on a SLURM cluster alone
 	@BUILD=$(BUILD) tests/run.sh slurm
 
-bench: all ## coppice beside numpy and PyTorch, in turn
+bench: ## coppice beside numpy and PyTorch, in turn
+	@tools/deps.sh build bench
+	@$(MAKE) --no-print-directory all
 	@tests/bench/run.sh
 
 asan: ## unit and command-line tests under AddressSanitizer

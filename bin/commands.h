@@ -15,22 +15,22 @@ struct cop_command {
 	int (*run)(int argc, char **argv);
 };
 
-int cmd_pack(int argc, char **argv) __attribute__((weak));
-int cmd_plan(int argc, char **argv) __attribute__((weak));
-int cmd_train(int argc, char **argv) __attribute__((weak));
-int cmd_quantile(int argc, char **argv) __attribute__((weak));
-int cmd_mask(int argc, char **argv) __attribute__((weak));
-int cmd_cell(int argc, char **argv) __attribute__((weak));
-int cmd_submit(int argc, char **argv) __attribute__((weak));
-int cmd_status(int argc, char **argv) __attribute__((weak));
-int cmd_cancel(int argc, char **argv) __attribute__((weak));
-int cmd_redo(int argc, char **argv) __attribute__((weak));
-int cmd_collect(int argc, char **argv) __attribute__((weak));
-int cmd_report(int argc, char **argv) __attribute__((weak));
-int cmd_show(int argc, char **argv) __attribute__((weak));
-int cmd_run(int argc, char **argv) __attribute__((weak));
-int cmd_doctor(int argc, char **argv) __attribute__((weak));
-int cmd_bench(int argc, char **argv) __attribute__((weak));
+int cmd_pack(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_train(int argc, char **argv);
+int cmd_quantile(int argc, char **argv);
+int cmd_mask(int argc, char **argv);
+int cmd_cell(int argc, char **argv);
+int cmd_submit(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_redo(int argc, char **argv);
+int cmd_collect(int argc, char **argv);
+int cmd_report(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 
 /* Prints "coppice: MESSAGE" to stderr and returns the exit code of the error. */
 int cop_report_error(const struct cop_err *err);
