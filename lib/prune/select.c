@@ -187,7 +187,7 @@ static int count_piece(struct cop_select *s, const char *data, enum cop_float ty
 	if (s->pending + n > UINT32_MAX)
 		flush(s);
 	s->pending += n;
-#pragma omp parallel for schedule(static) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, 16) num_threads(threads)
 	for (size_t r = 0; r < runs; r++) {
 		size_t from = r * COP_RUN, size = n - from < COP_RUN ? n - from : COP_RUN;
 		count_run(s, &s->worker[omp_get_thread_num()], data + from * (size_t)type, type, size, &s->run_sum[r]);
