@@ -26,6 +26,7 @@ endif
 LIB_SRC := $(filter-out %_module.c,$(wildcard lib/*/*.c))
 BIN_SRC := $(wildcard bin/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
+SLURM_TEST_SRC := $(wildcard tests/slurm/*.c)
 UNIT_HELP := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 ASSETS := $(wildcard jobs/*) $(wildcard configs/demo.json)
 
@@ -35,6 +36,7 @@ OBJ := $(BUILD)/obj-$(FLAGS_HASH)
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 
 .PHONY: all demo check check-unit check-cli check-slurm bench asan ubsan lint format install doctor deps clean help ci tests
@@ -54,7 +56,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN)
+tests: all $(UNIT_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -134,6 +136,11 @@ $(BUILD)/commit-$(COMMIT):
 
 # files carried inside the program
 $(OBJ)/lib/sweep/assets.o: $(ASSETS)
+
+# programs that the tests on a cluster run
+$(SLURM_TEST_BIN): $(BUILD)/tests/%: $(OBJ)/tests/slurm/%.o $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)

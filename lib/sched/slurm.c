@@ -1,21 +1,231 @@
-/* SLURM; see slurm.h. */
+/* SLURM, through the module or through its commands; see slurm.h. */
 #include "sched/slurm.h"
 
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/module.h"
+#include "base/str.h"
+#include "sched/args.h"
+#include "sched/environment.h"
+#include "sched/queue.h"
 #include "sched/schedulers.h"
+#include "sched/script.h"
+#include "sched/slurm_commands.h"
+#include "sched/slurm_module.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-bool cop_slurm_here(char *how, size_t size)
+static enum { WAY_UNKNOWN, WAY_MODULE, WAY_COMMANDS } way;
+static const struct cop_slurm_module *module;
+
+/* Whether libslurm would find a configuration. Without one slurm_init() would end this process. */
+static bool have_configuration(void)
 {
-	snprintf(how, size, "no SLURM here");
+	static const char *const places[] = {"/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf",
+					     "/run/slurm/conf/slurm.conf"};
+	const char *conf = getenv("SLURM_CONF");
+	if (conf && *conf)
+		return access(conf, R_OK) == 0;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (access(places[i], R_OK) == 0)
+			return true;
 	return false;
+}
+
+static int open_module(struct cop_err *err)
+{
+	const void *table = NULL;
+	if (!have_configuration())
+		return cop_fail(err, COP_EMISSING, "there is no slurm.conf in /etc/slurm, and $SLURM_CONF names none");
+	int rc = cop_module_open("slurm", "cop_slurm_module", COP_SLURM_INTERFACE, &table, err);
+	if (rc)
+		return rc;
+	module = table;
+	way = WAY_MODULE;
+	return 0;
+}
+
+static int open_commands(struct cop_err *err)
+{
+	if (!cop_commands_here())
+		return cop_fail(err, COP_EMISSING, "sbatch is not in PATH, or finds no cluster");
+	way = WAY_COMMANDS;
+	return 0;
 }
 
 int cop_slurm_open(struct cop_err *err)
 {
-	return cop_fail(err, COP_EMISSING, "there is no SLURM here");
+	const char *forced = getenv("COPPICE_SLURM");
+	struct cop_err why = {0}, why_not = {0};
+	if (way != WAY_UNKNOWN)
+		return 0;
+	if (forced && strcmp(forced, "module") == 0)
+		return open_module(err);
+	if (forced && strcmp(forced, "sbatch") == 0)
+		return open_commands(err);
+	if (forced && *forced)
+		return cop_fail(err, COP_EINPUT, "COPPICE_SLURM is '%s'; it can be module or sbatch", forced);
+	if (open_module(&why) == 0)
+		return 0;
+	if (open_commands(&why_not) == 0) {
+		cop_debug("SLURM through its commands: %s", why.msg);
+		return 0;
+	}
+	return cop_fail(err, COP_EMISSING, "no SLURM here: %s; %s", why.msg, why_not.msg);
+}
+
+bool cop_slurm_here(char *how, size_t size)
+{
+	struct cop_err err = {0};
+	if (cop_slurm_open(&err)) {
+		snprintf(how, size, "no SLURM here");
+		return false;
+	}
+	snprintf(how, size, "%s", way == WAY_MODULE ? module->header.about : "sbatch");
+	return true;
+}
+
+/* "12", or with `list` also "12:13:14": what may become part of a command. */
+static int check_ids(const char *ids, bool list, struct cop_err *err)
+{
+	int64_t number;
+	char *copy = cop_xstrdup(ids), *rest = copy;
+	bool good = true;
+	for (char *word; (word = list ? strsep(&rest, ":") : rest) && good; rest = list ? rest : NULL)
+		good = strspn(word, "0123456789") == strlen(word) && cop_parse_i64(word, &number) && number > 0 &&
+		       number < UINT32_MAX;
+	free(copy);
+	return good ? 0 : cop_fail(err, COP_EINPUT, "'%s' is no number of a SLURM job", ids);
+}
+
+static int submit_by_module(const struct cop_job *job, const struct cop_script *script, char *id, struct cop_err *err)
+{
+	struct cop_args env = {0}, argv = {0};
+	char *array = cop_array_text(job), *dependency = cop_dependency_text(job), *here = getcwd(NULL, 0),
+	     *path = cop_absolute(job->script);
+	char note[512] = "";
+	const char *name = job->name ? job->name : script->name ? script->name : "coppice";
+	uint32_t number = 0;
+
+	cop_environment_of_job(&env, name, script);
+	cop_args_add(&argv, "%s", path);
+	for (const char *const *arg = job->args; arg && *arg; arg++)
+		cop_args_add(&argv, "%s", *arg);
+	struct cop_slurm_request request = {.script = script,
+					    .name = name,
+					    .folder = job->folder ? job->folder
+						      : here      ? here
+								  : "/",
+					    .array = array ? array : script->array,
+					    .dependency = dependency,
+					    .cancel_if_never = dependency && job->after_ok,
+					    .argv = (const char *const *)argv.v,
+					    .argc = (uint32_t)argv.n,
+					    .environment = env.v,
+					    .nenvironment = (uint32_t)env.n};
+	int rc = module->submit(&request, &number, note, sizeof(note), err);
+	if (!rc) {
+		snprintf(id, COP_JOB_ID, "%u", number);
+		if (note[0])
+			cop_info("%s", note);
+	}
+	free(array);
+	free(dependency);
+	free(here);
+	free(path);
+	cop_args_release(&env);
+	cop_args_release(&argv);
+	return rc;
+}
+
+static int slurm_submit(const struct cop_job *job, char *id, struct cop_err *err)
+{
+	struct cop_script script = {0};
+	const char *variable = cop_environment_option();
+	int rc = job->after ? check_ids(job->after, true, err) : 0;
+	if (!rc)
+		rc = cop_script_read(job->script, &script, err);
+	if (rc)
+		return rc;
+	if (way == WAY_MODULE && !script.unknown && !variable) {
+		rc = submit_by_module(job, &script, id, err);
+	} else {
+		if (way == WAY_MODULE && script.unknown)
+			cop_info("submitting '%s' through sbatch, which knows what '%s' means", job->script,
+				 script.unknown);
+		else if (way == WAY_MODULE)
+			cop_info("submitting '%s' through sbatch, for the sake of %.*s in the environment", job->script,
+				 (int)strcspn(variable, "="), variable);
+		rc = cop_commands_submit(job, id, err);
+	}
+	cop_script_release(&script);
+	return rc ? cop_context(err, "cannot submit '%s'", job->name ? job->name : job->script) : 0;
+}
+
+/* Where the module's rows go. */
+struct rows {
+	struct cop_queue *queue;
+	struct cop_err *err;
+};
+
+static int add_row(const struct cop_slurm_record *row, void *user)
+{
+	const struct rows *to = user;
+	return cop_queue_add(to->queue, row, to->err);
+}
+
+static int query_by_module(const char *const *ids, size_t n, struct cop_queue *q, struct cop_err *err)
+{
+	struct rows to = {q, err};
+	uint32_t *numbers = cop_xcalloc(n, sizeof(*numbers));
+	for (size_t i = 0; i < n; i++)
+		numbers[i] = (uint32_t)strtoul(ids[i], NULL, 10);
+	int rc = module->query(numbers, n, add_row, &to, err);
+	free(numbers);
+	return rc;
+}
+
+static int slurm_query(const char *const *ids, size_t n, struct cop_task **tasks, size_t *ntasks, struct cop_err *err)
+{
+	struct cop_queue q = {0};
+	int rc = 0;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = check_ids(ids[i], false, err);
+	if (!rc && n > 0)
+		rc = way == WAY_MODULE ? query_by_module(ids, n, &q, err) : cop_commands_query(ids, n, &q, err);
+	if (rc) {
+		free(q.task);
+		return cop_context(err, "cannot ask SLURM for its queue");
+	}
+	*tasks = q.task;
+	*ntasks = q.n;
+	return 0;
+}
+
+static int slurm_cancel(const char *id, struct cop_err *err)
+{
+	int rc = check_ids(id, false, err);
+	if (!rc && way == WAY_MODULE)
+		rc = module->cancel((uint32_t)strtoul(id, NULL, 10), err);
+	else if (!rc)
+		rc = cop_commands_cancel(id, err);
+	return rc ? cop_context(err, "cannot cancel job %s", id) : 0;
+}
+
+static int slurm_limits(struct cop_limits *limits, struct cop_err *err)
+{
+	int rc = way == WAY_MODULE ? module->limits(limits, err) : cop_commands_limits(limits, err);
+	return rc ? cop_context(err, "cannot read SLURM's configuration") : 0;
 }
 
 const struct cop_scheduler cop_slurm_scheduler = {
 	.name = "slurm",
+	.submit = slurm_submit,
+	.query = slurm_query,
+	.cancel = slurm_cancel,
+	.limits = slurm_limits,
 };
