@@ -85,13 +85,16 @@ static int submit_remotely(const struct cop_run *run, const struct args *a, bool
 	struct cop_submission s;
 	struct cop_submit_options o = {.redo = redo};
 	const char *name = a->scheduler ? a->scheduler : "slurm";
+	bool print = strcmp(name, "print") == 0;
 	int rc = cop_scheduler_find(name, &o.scheduler, err);
+	if (print)
+		cop_print_set_output(stdout);
 	if (rc == COP_EMISSING && !a->scheduler)
 		return cop_context(
 			err, "no SLURM to submit to ('--local' runs the cells here, '--print' shows the commands)");
 	if (!rc)
 		rc = cop_submit(run, &o, &s, err);
-	if (!rc && strcmp(name, "print") != 0)
+	if (!rc && !print)
 		say_submitted(run, &s);
 	return rc;
 }
