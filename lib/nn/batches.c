@@ -45,7 +45,7 @@ static void split_training(struct cop_data *d, int64_t validation)
 	free(perm);
 }
 
-static void set_parts(struct cop_data *d, int64_t validation)
+static void set_parts(struct cop_data *d, int64_t validation, int normalize)
 {
 	split_training(d, validation);
 	d->test.n = d->info.n[COP_SPLIT_TEST];
@@ -58,7 +58,9 @@ static void set_parts(struct cop_data *d, int64_t validation)
 		parts[k]->images = d->images[split];
 		parts[k]->labels = d->labels[split];
 	}
-	for (int ch = 0; ch < d->info.channels; ch++) {
+	for (int ch = 0; ch < d->info.channels && normalize == COP_NORMALIZE_UNIT; ch++)
+		d->scale[ch] = 1.0f / 255.0f;
+	for (int ch = 0; ch < d->info.channels && normalize == COP_NORMALIZE_STANDARD; ch++) {
 		float std = d->info.std[ch] > 0 ? d->info.std[ch] : 1.0f;
 		d->scale[ch] = 1.0f / (255.0f * std);
 		d->shift[ch] = -d->info.mean[ch] / std;
@@ -74,7 +76,7 @@ int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct co
 	if (rc)
 		cop_data_release(d);
 	else
-		set_parts(d, c->validation);
+		set_parts(d, c->validation, c->normalize);
 	return rc;
 }
 

@@ -23,7 +23,7 @@ struct cop_data {
 	uint8_t *images[COP_SPLITS];
 	int32_t *labels[COP_SPLITS];
 	struct cop_part train, validation, test;
-	float scale[COP_CHANNELS_MAX], shift[COP_CHANNELS_MAX]; /* (pixel/255 - mean) / std */
+	float scale[COP_CHANNELS_MAX], shift[COP_CHANNELS_MAX]; /* of a pixel, by data.normalize */
 	int64_t crop_padding;
 	bool flip;
 };

@@ -15,9 +15,13 @@ struct cop_model_config {
 	struct cop_ints hidden;
 };
 
+enum cop_normalize { COP_NORMALIZE_STANDARD, COP_NORMALIZE_UNIT };
+#define COP_NORMALIZE_CHOICES "standard|unit"
+
 struct cop_data_config {
 	char *path, *fingerprint; /* fingerprint: "" until a plan fills it in */
 	int64_t validation;       /* images split off the training set */
+	int normalize;            /* standard: (pixel/255 - mean) / std of the channel; unit: pixel/255 */
 	int64_t crop_padding;
 	bool flip;
 };

@@ -27,6 +27,8 @@ static const struct cop_param table[] = {
 	 "of the dataset; filled in by 'plan'", COP_PARAM_COMPUTES},
 	{"data.validation", COP_PARAM_INT, AT(data.validation), "0", 0, MOST, NULL, "images split off the training set",
 	 COP_PARAM_COMPUTES},
+	{"data.normalize", COP_PARAM_CHOICE, AT(data.normalize), "\"standard\"", 0, 0, COP_NORMALIZE_CHOICES,
+	 "pixels: by mean and deviation of the channel, or 0..1", COP_PARAM_COMPUTES},
 	{"data.augment.crop_padding", COP_PARAM_INT, AT(data.crop_padding), "0", 0, 64, NULL,
 	 "pixels of padding to crop from", COP_PARAM_COMPUTES},
 	{"data.augment.flip", COP_PARAM_BOOL, AT(data.flip), "false", 0, 0, NULL, "mirror half of the images",
