@@ -6,22 +6,19 @@
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-	const char **run = state->input;
-	if (key == ARGP_KEY_ARG && state->arg_num == 0)
-		*run = arg;
-	else if (key == ARGP_KEY_ARG)
-		argp_error(state, "one run at a time, not '%s' too", arg);
-	else if (key == ARGP_KEY_END && !*run)
-		argp_error(state, "a run's folder is needed");
-	else
+	(void)arg;
+	if (key != ARGP_KEY_INIT)
 		return ARGP_ERR_UNKNOWN;
+	state->child_inputs[0] = state->input;
 	return 0;
 }
 
 int cmd_cancel(int argc, char **argv)
 {
+	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
 	struct argp argp = {
 		.parser = parse,
+		.children = children,
 		.args_doc = "RUN",
 		.doc = "End the run's jobs in the queue and its processes on this machine. What is done stays; what "
 		       "was under way goes on where it was after 'coppice redo'."};

@@ -34,14 +34,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'w':
 		a->watch = arg ? (int)cop_arg_int(state, "--watch", arg, 1, 86400) : 10;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (state->arg_num > 0)
-			argp_error(state, "one run at a time, not '%s' too", arg);
-		a->run = arg;
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &a->run;
 		return 0;
 	case ARGP_KEY_END:
-		if (!a->run)
-			argp_error(state, "a run's folder is needed");
 		if (a->json && a->watch)
 			argp_error(state, "--json and --watch do not go together");
 		return 0;
@@ -175,7 +171,9 @@ int cmd_status(int argc, char **argv)
 		{"json", 'j', NULL, 0, "All work as JSON", 0},
 		{0},
 	};
+	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
 	struct argp argp = {.options = options,
+			    .children = children,
 			    .parser = parse,
 			    .args_doc = "RUN",
 			    .doc = "What is done, running, queued, failed or lost, and why. Files decide; the queue is "

@@ -22,14 +22,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		a->threads = (int)cop_arg_int(state, "--threads", arg, 0, 4096);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (state->arg_num > 0)
-			argp_error(state, "one run at a time, not '%s' too", arg);
-		a->run = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!a->run)
-			argp_error(state, "a run's folder is needed");
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &a->run;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -45,7 +39,9 @@ int cmd_train(int argc, char **argv)
 		 "Threads; the bits of the result do not depend on them (default: the experiment's)", 0},
 		{0},
 	};
+	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
 	struct argp argp = {
+		.children = children,
 		.options = options,
 		.parser = parse,
 		.args_doc = "RUN",

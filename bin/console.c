@@ -80,6 +80,26 @@ void cop_parse_args(const struct argp *argp, int argc, char **argv, void *input)
 	argp_parse(argp, argc, argv, 0, NULL, input);
 }
 
+static error_t parse_run(int key, char *arg, struct argp_state *state)
+{
+	const char **run = state->input;
+	if (key == ARGP_KEY_ARG && *run)
+		argp_error(state, "one run at a time, not '%s' too", arg);
+	else if (key == ARGP_KEY_ARG)
+		*run = arg;
+	else if (key == ARGP_KEY_END && !*run)
+		argp_error(state, "a run's folder is needed");
+	else
+		return key == ARGP_KEY_END ? 0 : ARGP_ERR_UNKNOWN;
+	return 0;
+}
+
+const struct argp *cop_run_argument(void)
+{
+	static const struct argp argp = {.parser = parse_run};
+	return &argp;
+}
+
 long long cop_arg_int(struct argp_state *state, const char *option, const char *text, long long min, long long max)
 {
 	int64_t v;

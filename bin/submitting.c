@@ -28,14 +28,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'j':
 		a->jobs = (int)cop_arg_int(state, "--jobs", arg, 1, 4096);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (state->arg_num > 0)
-			argp_error(state, "one run at a time, not '%s' too", arg);
-		a->run = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (!a->run)
-			argp_error(state, "a run's folder is needed");
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &a->run;
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -90,8 +84,7 @@ static int submit_remotely(const struct cop_run *run, const struct args *a, bool
 	if (print)
 		cop_print_set_output(stdout);
 	if (rc == COP_EMISSING && !a->scheduler)
-		return cop_context(
-			err, "no SLURM to submit to ('--local' runs the cells here, '--print' shows the commands)");
+		return cop_context(err, "cannot submit ('--local' runs the cells here, '--print' shows the commands)");
 	if (!rc)
 		rc = cop_submit(run, &o, &s, err);
 	if (!rc && !print)
@@ -107,7 +100,9 @@ int submit_command(int argc, char **argv, bool redo)
 		{"jobs", 'j', "N", 0, "With --local: cells at once (default: one a core)", 0},
 		{0},
 	};
+	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
 	struct argp argp = {
+		.children = children,
 		.options = options,
 		.parser = parse,
 		.args_doc = "RUN",
