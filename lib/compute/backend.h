@@ -98,6 +98,9 @@ int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err) COP_CHECKED;
 /* The library behind the products: version and the kernels that it chose for this processor; into buf, returns buf. */
 const char *cop_cpu_library(char *buf, size_t size);
 
+/* What the bits of a result depend on: "AMD EPYC, OpenBLAS Cooperlake" (processor, kernels) into buf; returns buf. */
+const char *cop_cpu_describe(char *buf, size_t size);
+
 /* The batch rounded up as `ld` wants it. */
 int cop_leading(int batch);
 

@@ -27,6 +27,13 @@ const char *cop_cpu_library(char *buf, size_t size)
 	return buf;
 }
 
+const char *cop_cpu_describe(char *buf, size_t size)
+{
+	char name[48];
+	snprintf(buf, size, "%s, OpenBLAS %s", cop_cpu_name(name, sizeof(name)), openblas_get_corename());
+	return buf;
+}
+
 /* Blocks of about 1.5 MFLOP or more, a power of two of them, none of fewer than ROWS_MIN rows. */
 static int block_count(int rows, double flops_a_row)
 {

@@ -1,7 +1,6 @@
 /* What dense runs and cells have in common: the trainer's surroundings, and the ledger. See work_priv.h. */
 #include "sweep/work_priv.h"
 
-#include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -87,7 +86,7 @@ void cop_work_result(struct cop_job_work *w, struct cop_row *row)
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);
-	cop_cpu_name(row->device, sizeof(row->device));
+	cop_cpu_describe(row->device, sizeof(row->device));
 }
 
 int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)

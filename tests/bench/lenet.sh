@@ -7,6 +7,8 @@ peer=${COPPICE_SHARED:-../shared}/peers/bench_torch.py
 python=/usr/bin/python3
 [ -x "$python" ] || python=python3
 export OMP_NUM_THREADS=2
+# a kernel forced on OpenBLAS would slow both programs, and not alike
+unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
 ours=() theirs=()
 if [ ! -e "$peer" ] || ! "$python" -c 'import torch' 2>/dev/null; then
 	echo "lenet: no PyTorch or no $peer here: coppice alone"
