@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "data/glyphs.h"
 #include "nn/trainer.h"
-#include "sweep/script.h"
+#include "sweep/batch.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -154,7 +154,7 @@ static int write_run(const struct cop_experiment *e, const char *path, int64_t s
 	if (!rc)
 		rc = write_cells(e, path, steps_per_epoch, step, err);
 	if (!rc)
-		rc = cop_scripts_write(&run, err);
+		rc = cop_batch_write(&run, err);
 	/* last: a folder with an experiment in it is a whole plan */
 	if (!rc)
 		rc = cop_write_file(file, text, strlen(text), err);
@@ -192,7 +192,9 @@ static int plan_into(struct cop_experiment *e, const char *run, const struct cop
 	e->data.fingerprint = cop_xstrdup(info.fingerprint);
 	int64_t *step = cop_xcalloc(e->sweep.reset.n, sizeof(*step));
 	int64_t steps_per_epoch = cop_steps_per_epoch(&info, data, e->train.batch);
-	rc = check_training(e, &info, steps_per_epoch, err);
+	rc = cop_batch_check(&e->slurm, err);
+	if (!rc)
+		rc = check_training(e, &info, steps_per_epoch, err);
 	if (!rc)
 		rc = reset_steps(e, steps_per_epoch, step, err);
 	if (!rc)
@@ -212,7 +214,7 @@ int cop_plan(struct cop_experiment *e, const char *path, struct cop_err *err)
 		return rc;
 	struct cop_data_config data = {0};
 	char *run = cop_absolute(path);
-	rc = cop_scripts_check_path(run, err);
+	rc = cop_batch_check_path(run, err);
 	if (!rc)
 		rc = resolve_data(e, run, &data, &drawn, err);
 	if (!rc)

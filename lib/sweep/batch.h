@@ -2,23 +2,26 @@
  * The batch scripts: templates in jobs/ with @NAMES@ in them. A line that holds a name whose value is empty is left
  * out, so an option that was not given leaves no trace.
  */
-#ifndef COP_SWEEP_SCRIPT_H
-#define COP_SWEEP_SCRIPT_H
+#ifndef COP_SWEEP_BATCH_H
+#define COP_SWEEP_BATCH_H
 
 #include "sweep/run.h"
 
 /* Writes RUN/jobs/{dense,cells,collect}.sbatch. */
-int cop_scripts_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
+int cop_batch_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
+
+/* Whether SLURM understands the values that go into the scripts. COP_EINPUT names the key. */
+int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err) COP_CHECKED;
 
 /* Whether a path can be written into the scripts; COP_EINPUT names it. */
-int cop_scripts_check_path(const char *path, struct cop_err *err) COP_CHECKED;
+int cop_batch_check_path(const char *path, struct cop_err *err) COP_CHECKED;
 
 struct cop_fill {
 	const char *name, *value; /* "TIME", "02:00:00" */
 };
 
 /* The template with its names filled in; the caller frees. A name that is not among `fill` is COP_EFAILED. */
-int cop_script_fill(const char *template_text, const struct cop_fill *fill, size_t n, char **text, struct cop_err *err)
+int cop_batch_fill(const char *template_text, const struct cop_fill *fill, size_t n, char **text, struct cop_err *err)
 	COP_CHECKED;
 
 #endif

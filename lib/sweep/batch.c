@@ -1,9 +1,10 @@
-/* The batch scripts; see script.h. */
-#include "sweep/script.h"
+/* The batch scripts; see batch.h. */
+#include "sweep/batch.h"
 
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "sched/script.h"
 #include "sweep/assets.h"
 
 #include <inttypes.h>
@@ -50,7 +51,7 @@ static int fill_line(const char *line, size_t len, const struct cop_fill *fill, 
 	return 0;
 }
 
-int cop_script_fill(const char *template_text, const struct cop_fill *fill, size_t n, char **text, struct cop_err *err)
+int cop_batch_fill(const char *template_text, const struct cop_fill *fill, size_t n, char **text, struct cop_err *err)
 {
 	struct cop_str out = {0};
 	for (const char *line = template_text; *line;) {
@@ -104,7 +105,7 @@ static int write_one(const struct cop_run *r, const char *name, const struct cop
 	if (!asset)
 		COP_BUG("a script's template is not carried");
 	char *text = NULL, *path = cop_xasprintf("%s/jobs/%s", r->path, name);
-	int rc = cop_script_fill(asset->text, fill, n, &text, err);
+	int rc = cop_batch_fill(asset->text, fill, n, &text, err);
 	if (!rc)
 		rc = cop_write_file(path, text, strlen(text), err);
 	free(text);
@@ -112,8 +113,28 @@ static int write_one(const struct cop_run *r, const char *name, const struct cop
 	return rc;
 }
 
+/* One option as SLURM would read it. */
+static int check_option(const char *key, const char *option, const char *value, struct cop_err *err)
+{
+	struct cop_script s;
+	char *text = cop_xasprintf("#!/bin/bash\n#SBATCH --%s=%s\n", option, value);
+	cop_script_parse(text, &s);
+	int rc = s.unknown && *value
+			 ? cop_fail(err, COP_EINPUT, "'%s' is '%s', which sbatch does not understand", key, value)
+			 : 0;
+	cop_script_release(&s);
+	free(text);
+	return rc;
+}
+
+int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err)
+{
+	int rc = check_option("slurm.time", "time", c->time, err);
+	return rc ? rc : check_option("slurm.mem", "mem", c->mem, err);
+}
+
 /* The templates put paths into quotes of the shell and into SLURM's patterns: what has a meaning there is refused. */
-int cop_scripts_check_path(const char *path, struct cop_err *err)
+int cop_batch_check_path(const char *path, struct cop_err *err)
 {
 	if (strpbrk(path, "'\"%\\\n\r"))
 		return cop_fail(
@@ -123,7 +144,7 @@ int cop_scripts_check_path(const char *path, struct cop_err *err)
 	return 0;
 }
 
-int cop_scripts_write(const struct cop_run *r, struct cop_err *err)
+int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 {
 	const struct cop_slurm_config *s = &r->experiment.slurm;
 	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
