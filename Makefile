@@ -5,6 +5,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 SAN ?=
 DEV ?= 0
+# V=1 shows the commands
+Q = $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 # CUDA=0 and SLURM=0 leave a part out that would be found
 CUDA ?= auto
 SLURM ?= auto
@@ -92,7 +95,7 @@ install: all ## copy the program, its modules and manual below PREFIX (DESTDIR i
 	install -m 755 $(BUILD)/coppice $(DESTDIR)$(PREFIX)/bin/coppice
 	$(if $(MODULES),install -m 644 $(MODULES) $(DESTDIR)$(PREFIX)/lib/coppice/)
 	install -m 644 configs/*.json $(DESTDIR)$(PREFIX)/share/coppice/configs/
-	install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(if $(wildcard docs/*.1),install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/)
 
 doctor: all ## what the build found, and what the program finds
 	@sed 's/^/  /' $(CONFIG)
@@ -112,19 +115,23 @@ $(CONFIG): tools/detect.sh
 	@CUDA=$(CUDA) SLURM=$(SLURM) tools/detect.sh > $@.tmp && mv $@.tmp $@
 
 $(BUILD)/coppice: $(BIN_OBJ) $(BUILD)/libcoppice.a
-	$(CC) $(ALLFLAGS) -o $@ $(BIN_OBJ) $(BUILD)/libcoppice.a $(DEP_LIBS) $(LDFLAGS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $(BIN_OBJ) $(BUILD)/libcoppice.a $(DEP_LIBS) $(LDFLAGS)
 
 $(BUILD)/libcoppice.a: $(LIB_OBJ)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # The module is alone with libslurm: a new SLURM means building this one file again.
 $(BUILD)/coppice-slurm.so: lib/sched/slurm_module.c $(wildcard lib/sched/*.h lib/base/*.h)
-	$(CC) $(ALLFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $< $(SLURM_CFLAGS) $(SLURM_LIBS)
+	$(call say,SO,$@)
+	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $< $(SLURM_CFLAGS) $(SLURM_LIBS)
 
 $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
 
 # the commit goes into one small object, made again when it changes
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -140,10 +147,12 @@ $(OBJ)/lib/sweep/assets.o: $(ASSETS)
 # programs that the tests on a cluster run
 $(SLURM_TEST_BIN): $(BUILD)/tests/%: $(OBJ)/tests/slurm/%.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
