@@ -22,6 +22,13 @@
 static enum { WAY_UNKNOWN, WAY_MODULE, WAY_COMMANDS } way;
 static const struct cop_slurm_module *module;
 
+/* Whether $SLURM_CONF is set to a file that is not there; SLURM's programs wait a minute for it. */
+static bool configuration_is_gone(void)
+{
+	const char *conf = getenv("SLURM_CONF");
+	return conf && *conf && access(conf, R_OK) != 0;
+}
+
 /* Whether libslurm would find a configuration. Without one slurm_init() would end this process. */
 static bool have_configuration(void)
 {
@@ -29,7 +36,7 @@ static bool have_configuration(void)
 					     "/run/slurm/conf/slurm.conf"};
 	const char *conf = getenv("SLURM_CONF");
 	if (conf && *conf)
-		return access(conf, R_OK) == 0;
+		return true;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
 		if (access(places[i], R_OK) == 0)
 			return true;
@@ -40,7 +47,7 @@ static int open_module(struct cop_err *err)
 {
 	const void *table = NULL;
 	if (!have_configuration())
-		return cop_fail(err, COP_EMISSING, "there is no slurm.conf in /etc/slurm, and $SLURM_CONF names none");
+		return cop_fail(err, COP_EMISSING, "there is no slurm.conf in /etc/slurm, and SLURM_CONF is not set");
 	int rc = cop_module_open("slurm", "cop_slurm_module", COP_SLURM_INTERFACE, &table, err);
 	if (rc)
 		return rc;
@@ -63,12 +70,15 @@ int cop_slurm_open(struct cop_err *err)
 	struct cop_err why = {0}, why_not = {0};
 	if (way != WAY_UNKNOWN)
 		return 0;
+	if (forced && *forced && strcmp(forced, "module") != 0 && strcmp(forced, "sbatch") != 0)
+		return cop_fail(err, COP_EINPUT, "COPPICE_SLURM is '%s'; it can be module or sbatch", forced);
+	if (configuration_is_gone())
+		return cop_fail(err, COP_EMISSING, "no SLURM here: SLURM_CONF names '%s', which cannot be read",
+				getenv("SLURM_CONF"));
 	if (forced && strcmp(forced, "module") == 0)
 		return open_module(err);
 	if (forced && strcmp(forced, "sbatch") == 0)
 		return open_commands(err);
-	if (forced && *forced)
-		return cop_fail(err, COP_EINPUT, "COPPICE_SLURM is '%s'; it can be module or sbatch", forced);
 	if (open_module(&why) == 0)
 		return 0;
 	if (open_commands(&why_not) == 0) {
