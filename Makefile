@@ -38,6 +38,7 @@ FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS)' | cksu
 OBJ := $(BUILD)/obj-$(FLAGS_HASH)
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
+TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
@@ -59,7 +60,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(TOOL_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -77,11 +78,11 @@ bench: ## coppice beside numpy and PyTorch, in turn
 
 asan: ## unit and command-line tests under AddressSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address CFLAGS='-O1 -g' tests
-	@BUILD=build/asan tests/run.sh unit cli
+	@SAN=address BUILD=build/asan tests/run.sh unit cli
 
 ubsan: ## unit and command-line tests under UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/ubsan SAN=undefined CFLAGS='-O1 -g' tests
-	@BUILD=build/ubsan tests/run.sh unit cli
+	@SAN=undefined BUILD=build/ubsan tests/run.sh unit cli
 
 lint: $(CONFIG) ## floors, foreign headers, format, headers that stand alone
 	@DEP_CFLAGS='$(DEP_CFLAGS)' tools/lint.sh
@@ -149,6 +150,11 @@ $(SLURM_TEST_BIN): $(BUILD)/tests/%: $(OBJ)/tests/slurm/%.o $(BUILD)/libcoppice.
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
+
+# what the test scripts use beside coppice itself
+$(BUILD)/tests/tools/%: $(OBJ)/tests/tools/%.o $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)

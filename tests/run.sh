@@ -1,7 +1,8 @@
 #!/bin/bash
 # Runs the tests: run.sh [unit] [cli] [slurm] [extra]; without arguments all of them. A unit test is a program, the
 # others are scripts; each prints TAP ("ok NAME", "not ok NAME", "ok NAME # SKIP why"). Scripts run in an empty folder
-# of their own with the built program first in PATH. The last line is 'N passed, N failed, N skipped'; exits 1 on failure.
+# of their own with the built program first in PATH; where SAN names a sanitizer, the heavy ones skip. The last line is
+# 'N passed, N failed, N skipped'; exits 1 on failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
