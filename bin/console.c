@@ -4,6 +4,7 @@
 #include "commands.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,6 +78,8 @@ int cop_exit_code(int rc, const struct cop_err *err)
 
 void cop_parse_args(const struct argp *argp, int argc, char **argv, void *input)
 {
+	/* no paragraph on long and short options below every help */
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	argp_parse(argp, argc, argv, 0, NULL, input);
 }
 

@@ -421,15 +421,37 @@ void cop_params_release(const struct cop_params *p, void *config)
 		free_value(&p->table[i], (char *)config + p->table[i].offset);
 }
 
+/* Adds `text` in lines of at most `width` from column `indent` on, broken at blanks; the cursor stands there. */
+static void add_wrapped(struct cop_str *s, const char *text, int indent, size_t width)
+{
+	while (strlen(text) > width) {
+		size_t n = width;
+		while (n > 0 && text[n] != ' ')
+			n--;
+		if (n == 0)
+			n = strcspn(text, " ");
+		cop_str_addn(s, text, n);
+		text += n + strspn(text + n, " ");
+		if (!*text)
+			return;
+		cop_str_addf(s, "\n%*s", indent, "");
+	}
+	cop_str_add(s, text);
+}
+
 char *cop_params_help(const struct cop_params *p)
 {
+	enum { KEY = 28, INDENT = 2 + KEY + 1, WIDTH = 78 - INDENT };
 	struct cop_str s = {0};
 	for (size_t i = 0; i < p->n; i++) {
 		const struct cop_param *d = &p->table[i];
-		cop_str_addf(&s, "  %-26s %s", d->key, d->help);
-		if (d->choices)
-			cop_str_addf(&s, ": %s", d->choices);
-		cop_str_addf(&s, " (%s)\n", d->flags & COP_PARAM_REQUIRED ? "required" : d->def);
+		const char *def = d->flags & COP_PARAM_REQUIRED ? "required" : d->def;
+		char *text = cop_xasprintf("%s%s%s (%s)", d->help, d->choices ? ": " : "", d->choices ? d->choices : "",
+					   def);
+		cop_str_addf(&s, "  %-*s ", KEY, d->key);
+		add_wrapped(&s, text, INDENT, WIDTH);
+		cop_str_add(&s, "\n");
+		free(text);
 	}
 	return cop_str_take(&s);
 }
