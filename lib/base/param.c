@@ -49,31 +49,57 @@ static int refuse(const struct origin *o, const char *key, struct cop_err *err, 
 	return cop_fail(err, COP_EINPUT, "%s: '%s' %s", o->name, key, what);
 }
 
-/* The nearest key by its whole path, else by its last part alone (a key put into the wrong group). */
-static const char *nearest_key(const struct cop_params *p, const char *key)
+static const char *last_part(const char *key)
 {
-	const char **words = cop_xcalloc(p->n, sizeof(*words));
+	const char *dot = strrchr(key, '.');
+	return dot ? dot + 1 : key;
+}
+
+/* All that could have been meant: every key, and before it the groups that hold it. The caller frees each and all. */
+static char **known_words(const struct cop_params *p, size_t *n)
+{
+	char **words = NULL;
+	size_t cap = 0;
+	*n = 0;
 	for (size_t i = 0; i < p->n; i++)
-		words[i] = p->table[i].key;
+		for (const char *end = p->table[i].key; *end; end++)
+			if (!end[1] || end[1] == '.') {
+				words = cop_grow(words, &cap, *n + 1, sizeof(*words));
+				words[(*n)++] = cop_xasprintf("%.*s", (int)(end + 1 - p->table[i].key),
+							      p->table[i].key);
+			}
+	return words;
+}
+
+/* Of those with the same last part (something put into the wrong group) the nearest, else the nearest of all. */
+static char *nearest_key(const struct cop_params *p, const char *key)
+{
+	size_t n, least = SIZE_MAX;
+	char **words = known_words(p, &n);
 	const char *best = NULL;
-	const char *last = strrchr(key, '.') ? strrchr(key, '.') + 1 : key;
-	for (size_t i = 0; i < p->n && !best; i++) {
-		const char *tail = strrchr(words[i], '.') ? strrchr(words[i], '.') + 1 : words[i];
-		if (strcmp(tail, last) == 0)
+	for (size_t i = 0; i < n; i++) {
+		size_t d = cop_str_distance(key, words[i]);
+		if (strcmp(last_part(words[i]), last_part(key)) == 0 && d < least) {
+			least = d;
 			best = words[i];
+		}
 	}
 	if (!best)
-		best = cop_str_nearest(key, words, p->n);
+		best = cop_str_nearest(key, (const char *const *)words, n);
+	char *found = best ? cop_xstrdup(best) : NULL;
+	for (size_t i = 0; i < n; i++)
+		free(words[i]);
 	free(words);
-	return best;
+	return found;
 }
 
 static int unknown_key(const struct cop_params *p, const struct origin *o, const char *key, struct cop_err *err)
 {
-	const char *near = nearest_key(p, key);
-	if (near)
-		return refuse(o, key, err, "is no key that exists (did you mean '%s'?)", near);
-	return refuse(o, key, err, "is no key that exists");
+	char *near = nearest_key(p, key);
+	int rc = near ? refuse(o, key, err, "is no key that exists (did you mean '%s'?)", near)
+		      : refuse(o, key, err, "is no key that exists");
+	free(near);
+	return rc;
 }
 
 static int check_range(const struct cop_param *d, double v, const struct origin *o, struct cop_err *err)
@@ -295,10 +321,14 @@ static int load_set(const struct cop_params *p, void *config, const char *set, b
 	char *key = cop_xasprintf("%.*s", (int)(eq - set), set);
 	const struct cop_param *d = find(p, key);
 	int rc = 0;
-	if (!d) {
+	if (!d && is_group(p, key)) {
+		rc = refuse(&o, key, err, "is a group of keys; set one of them, '%s.…'", key);
+	} else if (!d) {
 		rc = unknown_key(p, &o, key, err);
 	} else {
-		cJSON *v = d->kind == COP_PARAM_STRING ? NULL : cJSON_ParseWithOpts(eq + 1, NULL, 1);
+		/* a bare 12 is a fine name: only what is quoted is a string of JSON */
+		bool bare = d->kind == COP_PARAM_STRING && eq[1] != '"';
+		cJSON *v = bare ? NULL : cJSON_ParseWithOpts(eq + 1, NULL, 1);
 		if (!v)
 			v = cJSON_CreateString(eq + 1);
 		rc = take_value(d, v, config, &o, err);
