@@ -182,6 +182,18 @@ static int check_training(const struct cop_experiment *e, const struct cop_datas
 	return rc;
 }
 
+/* Both splits have images, and every label is one of the classes. */
+static int check_labels(const struct cop_dataset_info *info, struct cop_err *err)
+{
+	int rc = 0;
+	for (int split = 0; split < COP_SPLITS && !rc; split++) {
+		int32_t *labels = NULL;
+		rc = cop_dataset_read_labels(info, (enum cop_split)split, &labels, err);
+		free(labels);
+	}
+	return rc;
+}
+
 static int plan_into(struct cop_experiment *e, const char *run, const struct cop_data_config *data, struct cop_err *err)
 {
 	struct cop_dataset_info info;
@@ -193,6 +205,8 @@ static int plan_into(struct cop_experiment *e, const char *run, const struct cop
 	int64_t *step = cop_xcalloc(e->sweep.reset.n, sizeof(*step));
 	int64_t steps_per_epoch = cop_steps_per_epoch(&info, data, e->train.batch);
 	rc = cop_batch_check(&e->slurm, err);
+	if (!rc)
+		rc = check_labels(&info, err);
 	if (!rc)
 		rc = check_training(e, &info, steps_per_epoch, err);
 	if (!rc)
