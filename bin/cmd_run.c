@@ -86,7 +86,10 @@ int cmd_run(int argc, char **argv)
 			 run.total_steps, run.path);
 		rc = run_all(&run, a.jobs, &err);
 	}
+	int code = cop_exit_code(rc, &err);
+	if (rc == COP_ESTOPPED)
+		cop_info("the same command goes on from here");
 	cop_run_release(&run);
 	plan_args_release(&a.plan);
-	return cop_exit_code(rc, &err);
+	return code;
 }
