@@ -27,6 +27,13 @@ static void set_reason(struct cop_entry *e, const char *fmt, ...)
 	va_end(ap);
 }
 
+static void lose(struct cop_entry *e)
+{
+	e->fate = COP_FATE_LOST;
+	e->unproven = false;
+	set_reason(e, "attempt %" PRId64 " on %s ended without a result", e->state.attempts, e->state.host);
+}
+
 /* What files alone say: the result, and the state that the last attempt left. */
 static void judge_by_files(struct cop_entry *e, bool done, bool there, const char *why)
 {
@@ -54,13 +61,11 @@ static void judge_by_files(struct cop_entry *e, bool done, bool there, const cha
 	case COP_WORK_RUNNING:
 		if (cop_state_alive(&e->state, &known)) {
 			e->fate = COP_FATE_RUNNING;
-		} else if (known || e->state.job[0]) {
-			/* a job's entry in the queue may still bring it back to life */
-			e->fate = COP_FATE_LOST;
-			set_reason(e, "attempt %" PRId64 " on %s ended without a result", e->state.attempts,
-				   e->state.host);
+		} else if (known) {
+			lose(e);
 		} else {
 			e->fate = COP_FATE_RUNNING;
+			e->unproven = e->state.job[0] != '\0';
 			set_reason(e, "on %s, which cannot be asked from here", e->state.host);
 		}
 		break;
@@ -148,27 +153,83 @@ static int apply_job(struct cop_ledger *l, const struct cop_submitted *s, const 
 	return rc;
 }
 
+/* Adds a job to the ones to ask for, unless it is among them. */
+static void want_job(char (**id)[COP_JOB_ID], size_t *n, size_t *cap, const char *job, size_t len)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (strlen((*id)[i]) == len && strncmp((*id)[i], job, len) == 0)
+			return;
+	*id = cop_grow(*id, cap, *n + 1, sizeof(**id));
+	snprintf((*id)[(*n)++], COP_JOB_ID, "%.*s", (int)len, job);
+}
+
+static bool in_queue_once(const struct cop_submitted *s)
+{
+	return strcmp(s->scheduler, "slurm") == 0 && strcmp(s->role, "collect") != 0;
+}
+
+/* Jobs that were submitted through coppice, and those that somebody handed to sbatch: their tasks name them. */
+static size_t jobs_to_ask(const struct cop_ledger *l, char (**id)[COP_JOB_ID])
+{
+	size_t n = 0, cap = 0;
+	*id = NULL;
+	for (size_t i = 0; i < l->njobs; i++)
+		if (in_queue_once(&l->job[i]))
+			want_job(id, &n, &cap, l->job[i].id, strlen(l->job[i].id));
+	const struct cop_entry *const lists[] = {l->dense, l->cell};
+	const size_t counts[] = {l->ndense, l->ncells};
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < counts[k]; i++)
+			if (lists[k][i].unproven)
+				want_job(id, &n, &cap, lists[k][i].state.job, strcspn(lists[k][i].state.job, "_"));
+	return n;
+}
+
+/* What a state says of a job on another node holds only if the queue has that task. */
+static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, size_t ntasks)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!e[i].unproven || e[i].fate != COP_FATE_RUNNING)
+			continue;
+		size_t k = 0;
+		for (; k < ntasks; k++) {
+			char name[COP_JOB_ID + 24];
+			snprintf(name, sizeof(name), task[k].task < 0 ? "%s" : "%s_%" PRId64, task[k].job,
+				 task[k].task);
+			if (strcmp(name, e[i].state.job) == 0 && task[k].phase != COP_PHASE_ENDED)
+				break;
+		}
+		if (k < ntasks)
+			apply_task(&e[i], &task[k]);
+		else
+			lose(&e[i]);
+	}
+}
+
 static int ask_queue(struct cop_ledger *l, struct cop_err *err)
 {
 	const struct cop_scheduler *slurm;
 	struct cop_err why = {0};
 	struct cop_task *task = NULL;
-	size_t ntasks = 0, n = 0;
-	const char **id = cop_xcalloc(l->njobs, sizeof(*id));
-	for (size_t i = 0; i < l->njobs; i++)
-		if (strcmp(l->job[i].scheduler, "slurm") == 0 && strcmp(l->job[i].role, "collect") != 0)
-			id[n++] = l->job[i].id;
+	char(*id)[COP_JOB_ID];
+	size_t ntasks = 0, n = jobs_to_ask(l, &id);
+	const char **ids = cop_xcalloc(n, sizeof(*ids));
 	int rc = 0;
-	if (n && (cop_scheduler_find("slurm", &slurm, &why) || slurm->query(id, n, &task, &ntasks, &why))) {
+	for (size_t i = 0; i < n; i++)
+		ids[i] = id[i];
+	if (n && (cop_scheduler_find("slurm", &slurm, &why) || slurm->query(ids, n, &task, &ntasks, &why))) {
 		l->queue_known = false;
 		snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1, why.msg);
 	} else {
 		/* newest first: a redo's task speaks for its cell before the one that it replaces */
-		for (size_t i = l->njobs; i > 0 && !rc && n; i--)
-			if (strcmp(l->job[i - 1].scheduler, "slurm") == 0 && strcmp(l->job[i - 1].role, "collect") != 0)
+		for (size_t i = l->njobs; i > 0 && !rc; i--)
+			if (in_queue_once(&l->job[i - 1]))
 				rc = apply_job(l, &l->job[i - 1], task, ntasks, err);
+		prove(l->dense, l->ndense, task, ntasks);
+		prove(l->cell, l->ncells, task, ntasks);
 	}
 	free(task);
+	free(ids);
 	free(id);
 	return rc;
 }
