@@ -30,7 +30,6 @@ static void set_reason(struct cop_entry *e, const char *fmt, ...)
 static void lose(struct cop_entry *e)
 {
 	e->fate = COP_FATE_LOST;
-	e->unproven = false;
 	set_reason(e, "attempt %" PRId64 " on %s ended without a result", e->state.attempts, e->state.host);
 }
 
@@ -63,6 +62,7 @@ static void judge_by_files(struct cop_entry *e, bool done, bool there, const cha
 			e->fate = COP_FATE_RUNNING;
 		} else if (known) {
 			lose(e);
+			e->unproven = e->state.job[0] != '\0';
 		} else {
 			e->fate = COP_FATE_RUNNING;
 			e->unproven = e->state.job[0] != '\0';
@@ -185,11 +185,11 @@ static size_t jobs_to_ask(const struct cop_ledger *l, char (**id)[COP_JOB_ID])
 	return n;
 }
 
-/* What a state says of a job on another node holds only if the queue has that task. */
+/* What a state says of a job holds only if the queue has that task; one that was requeued is waiting, not lost. */
 static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, size_t ntasks)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!e[i].unproven || e[i].fate != COP_FATE_RUNNING)
+		if (!e[i].unproven)
 			continue;
 		size_t k = 0;
 		for (; k < ntasks; k++) {

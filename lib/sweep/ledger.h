@@ -32,7 +32,7 @@ struct cop_submitted {
 struct cop_entry {
 	enum cop_fate fate;
 	struct cop_state state;
-	bool unproven;             /* runs in a job on another node, as its state says: the queue must confirm it */
+	bool unproven;             /* the state speaks of a job: the queue must confirm it */
 	char job[COP_JOB_ID + 16]; /* "123_4" where a queue holds it */
 	char reason[512];          /* why, where it is not well */
 };
