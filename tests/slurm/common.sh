@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # For the tests on a cluster: starts one in $cluster, stops it when the script ends. Source it after tests/lib.sh.
 if ! reason=$("$ROOT/tests/slurm/cluster.sh" available); then
 	skip "${0##*/}" "no SLURM cluster can be started here: $reason"
@@ -12,7 +13,7 @@ stop_cluster() {
 trap stop_cluster EXIT
 trap 'exit 1' INT TERM
 unset "${!SLURM_@}" "${!SBATCH_@}" COPPICE_SLURM
-if ! settings=$(CLUSTER_REQUEUE_WAIT=${CLUSTER_REQUEUE_WAIT:-1} "$ROOT/tests/slurm/cluster.sh" start "$cluster"); then
+if ! settings=$("$ROOT/tests/slurm/cluster.sh" start "$cluster"); then
 	no "the cluster starts"
 	exit 1
 fi
