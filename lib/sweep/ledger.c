@@ -189,7 +189,7 @@ static size_t jobs_to_ask(const struct cop_ledger *l, char (**id)[COP_JOB_ID])
 static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, size_t ntasks)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!e[i].unproven)
+		if (!e[i].unproven || e[i].job[0])
 			continue;
 		size_t k = 0;
 		for (; k < ntasks; k++) {
