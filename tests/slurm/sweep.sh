@@ -95,6 +95,13 @@ expect "redo submits it alone" 0 '0 dense, 1 cells' coppice redo module
 check "it is collected" collected module
 check_cells "it has the same bits" local module
 
+# a grid of 32 cells where an array has 31 tasks at most
+sed 's/\[0.5, 0.9\]/[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]/; s/"0ep", "5it"/"0ep", "2it", "5it", "8it"/' toy.json >wide.json
+coppice plan wide.json -o wide >/dev/null
+expect "a grid larger than an array" 0 'submitted 4 jobs .*32 cells' coppice submit wide
+check "is split" collected wide
+check "and done" status_has wide '32 of 32 cells done'
+
 # interrupted: the array's last task gets USR1, then a job of a higher partition takes all nodes
 coppice plan long.json -o undisturbed >/dev/null
 coppice submit undisturbed --local >/dev/null 2>&1 || no "the long sweep on this machine"
