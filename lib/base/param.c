@@ -374,7 +374,7 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 	const void *field = (const char *)config + d->offset;
 	switch (d->kind) {
 	case COP_PARAM_INT:
-		return cJSON_CreateNumber((double)*(const int64_t *)field);
+		return cop_json_number((double)*(const int64_t *)field);
 	case COP_PARAM_REAL:
 		return cop_json_number(*(const double *)field);
 	case COP_PARAM_BOOL:
@@ -390,7 +390,7 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 	const struct cop_strings *l = field;
 	for (size_t i = 0; i < l->n; i++) {
 		if (d->kind == COP_PARAM_INTS)
-			cJSON_AddItemToArray(list, cJSON_CreateNumber((double)((const struct cop_ints *)field)->v[i]));
+			cJSON_AddItemToArray(list, cop_json_number((double)((const struct cop_ints *)field)->v[i]));
 		else if (d->kind == COP_PARAM_REALS)
 			cJSON_AddItemToArray(list, cop_json_number(((const struct cop_reals *)field)->v[i]));
 		else
