@@ -1,0 +1,269 @@
+/* The experiment's table: what is refused and how, precedence, the resolved text, and what belongs to the hash. */
+#include "base/mem.h"
+#include "sweep/experiment.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static int load(struct cop_experiment *e, const char *text, const char *set, struct cop_err *err)
+{
+	const char *sets[] = {set};
+	*err = (struct cop_err){0};
+	return cop_experiment_load(e, text, "e.json", sets, set != NULL, err);
+}
+
+static void refused(const char *text, const char *set, const char *wanted)
+{
+	struct cop_experiment e;
+	struct cop_err err;
+	if (load(&e, text, set, &err) != COP_EINPUT)
+		fail_msg("not refused: %s %s", text, set ? set : "");
+	if (!strstr(err.msg, wanted))
+		fail_msg("'%s' lacks '%s'", err.msg, wanted);
+}
+
+static void test_file_errors(void **state)
+{
+	(void)state;
+	const char *const cases[][2] = {
+		{"{\"train\": {\n\"epoch\": 3}}",
+		 "'e.json' line 2: 'train.epoch' is no key that exists (did you mean 'train.epochs'?)"},
+		{"{\"trian\": {}}", "'trian' is no key that exists (did you mean 'train'?)"},
+		{"{\"optimizer\": {\"name\": \"sgd\"}}", "did you mean 'train.optimizer'?"},
+		{"{\"train\": {\"lr\": 1}}", "did you mean 'train.optimizer.lr'?"},
+		{"{\"train\": {\"optimizer\": {\"nam\": 1}}}", "did you mean 'train.optimizer.name'?"},
+		{"{\"optimizer.name\": 1}", "did you mean 'train.optimizer.name'?"},
+		{"{\"zzzzzzzzzzzz\": 1}", "line 1: 'zzzzzzzzzzzz' is no key that exists"},
+		{"{\"name\": \"a\",\n\n\"name\": \"b\"}", "line 3: 'name' is there twice"},
+		{"{\"train\": {\"epochs\": 1},\n\"train\": {\"batch\": 1}}", "line 2: 'train' is there twice"},
+		{"{\"train\": {\"seeds\": {},\n\"seeds\": {}}}", "line 2: 'train.seeds' is there twice"},
+		{"{\"train\": 3}", "'train' must be an object"},
+		{"{\"train\": {\"epochs\": {}}}", "'train.epochs' must be a whole number"},
+		{"{\"train\": {\"epochs\": 1.5}}", "'train.epochs' is 1.5, but must be a whole number"},
+		{"{\"train\": {\"epochs\": 1e300}}", "must be a whole number"},
+		{"{\"train\": {\"epochs\": -1}}", "'train.epochs' is -1, but must lie in 0..1e+06"},
+		{"{\"train\": {\"batch\": 0}}", "'train.batch' is 0, but must lie in 1.."},
+		{"{\"train\": {\"optimizer\": {\"lr\": 1e999}}}", "'train.optimizer.lr' is inf"},
+		{"{\"train\": {\"optimizer\": {\"lr\": \"0.1\"}}}", "'train.optimizer.lr' must be a number"},
+		{"{\"train\": {\"optimizer\": {\"nesterov\": 1}}}", "must be true or false"},
+		{"{\"train\": {\"optimizer\": {\"name\": 3}}}", "must be one of sgd|adam"},
+		{"{\"train\": {\"optimizer\": {\"name\": \"sg\"}}}", "is 'sg', but must be one of sgd|adam"},
+		{"{\"train\": {\"optimizer\": {\"name\": \"\"}}}", "is '', but must be one of sgd|adam"},
+		{"{\"name\": 3}", "'name' must be a string"},
+		{"{\"model\": {\"hidden\": 300}}", "'model.hidden' must be a list"},
+		{"{\"model\": {\"hidden\": [300, 0]}}", "'model.hidden' is 0, but must lie in 1..1e+06"},
+		{"{\"model\": {\"hidden\": [3.5]}}", "'model.hidden' is 3.5, but must be a whole number"},
+		{"{\"model\": {\"hidden\": [[1]]}}", "'model.hidden' must be a whole number"},
+		{"{\"sweep\": {\"quantiles\": [0.5, 1.2]}}", "'sweep.quantiles' is 1.2, but must lie in 0..1"},
+		{"{\"sweep\": {\"quantiles\": [0.5, null]}}", "'sweep.quantiles' must be a number"},
+		{"{\"sweep\": {\"quantiles\": []}}", "need one value at least"},
+		{"{\"sweep\": {\"quantiles\": [0.1, 0.10]}}", "'sweep.quantiles' holds 0.1 twice"},
+		{"{\"sweep\": {\"reset\": [3]}}", "'sweep.reset' must be a list of strings"},
+		{"{\"name\": \"two words\"}", "'name' is 'two words'"},
+		{"{\"name\": \"a\\nb\"}", "holds a line break"},
+		{"{\"slurm\": {\"extra\": [\"rm\"]}}", "'slurm.extra' holds 'rm', which is no sbatch option"},
+		{"[]", "'e.json' line 1: must be an object"},
+		{"{\n\"name\": \"a\"\n", "not valid JSON"},
+		{"{\"train.epochs\": 3}", "'train.epochs'"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		refused(cases[i][0], NULL, cases[i][1]);
+}
+
+static void test_set_errors(void **state)
+{
+	(void)state;
+	const char *const cases[][2] = {
+		{"train.epochs", "--set wants KEY=VALUE, not 'train.epochs'"},
+		{"=3", "--set wants KEY=VALUE, not '=3'"},
+		{"train.epoch=3", "--set: 'train.epoch' is no key that exists (did you mean 'train.epochs'?)"},
+		{"train=3", "--set: 'train' is a group of keys"},
+		{"train.epochs=", "--set: 'train.epochs' must be a whole number"},
+		{"train.epochs=three", "--set: 'train.epochs' must be a whole number"},
+		{"train.optimizer.lr=nan", "--set: 'train.optimizer.lr' must be a number"},
+		{"train.optimizer.momentum=1.1", "--set: 'train.optimizer.momentum' is 1.1, but must lie in 0..1"},
+		{"model.hidden=300", "--set: 'model.hidden' must be a list"},
+		{"sweep.quantiles=[0.5", "--set: 'sweep.quantiles' must be a list"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		refused("{}", cases[i][0], cases[i][1]);
+}
+
+static void test_precedence(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err = {0};
+	const char *const sets[] = {"train.epochs=7",
+				    "model.hidden=[5, 6, 7]",
+				    "data.path=12",
+				    "slurm.mem=\"4G\"",
+				    "train.optimizer.name=adam",
+				    "train.optimizer.nesterov=true",
+				    "sweep.reset=[\"0ep\", \"4it\"]",
+				    "name=a=b",
+				    "train.epochs=8"};
+	const char *text = "{\"train\": {\"epochs\": 5, \"batch\": 6}}";
+	assert_int_equal(cop_experiment_load(&e, text, "e.json", sets, sizeof(sets) / sizeof(sets[0]), &err), 0);
+	assert_int_equal(e.train.epochs, 8); /* the last --set, before the file, before the default */
+	assert_int_equal(e.train.batch, 6);
+	assert_int_equal(e.sweep.replicates, 1);
+	assert_true(e.model.hidden.n == 3 && e.model.hidden.v[2] == 7);
+	assert_string_equal(e.data.path, "12");
+	assert_string_equal(e.slurm.mem, "4G");
+	assert_string_equal(e.name, "a=b");
+	assert_int_equal(e.train.optimizer, COP_OPTIMIZER_ADAM);
+	assert_true(e.train.nesterov);
+	assert_true(e.sweep.reset.n == 2);
+	assert_string_equal(e.sweep.reset.v[1], "4it");
+	cop_experiment_release(&e);
+	assert_int_equal(load(&e, "{\"model\": {\"hidden\": []}}", NULL, &err), 0);
+	assert_int_equal(e.model.hidden.n, 0);
+	cop_experiment_release(&e);
+}
+
+/* The resolved text loads to the same text, whatever digits its numbers need. */
+static void test_fixed_point(void **state)
+{
+	(void)state;
+	struct cop_experiment e, again;
+	struct cop_err err;
+	char hash[COP_HASH_TEXT], hash_again[COP_HASH_TEXT];
+	const char *text =
+		"{\"name\": \"caf\\u00e9\", \"sweep\": {\"quantiles\": [0.1, 0.30000000000000004, 1e-300, 1]},"
+		"\"train\": {\"optimizer\": {\"lr\": 0.0012000000000000001},"
+		"\"seeds\": {\"init\": 9007199254740991}}, \"slurm\": {\"extra\": [\"--comment=a \\\"b\\\"\"]}}";
+	assert_int_equal(load(&e, text, NULL, &err), 0);
+	char *once = cop_experiment_text(&e);
+	assert_int_equal(load(&again, once, NULL, &err), 0);
+	char *twice = cop_experiment_text(&again);
+	assert_string_equal(once, twice);
+	for (size_t i = 0; i < 4; i++)
+		assert_true(e.sweep.quantiles.v[i] == again.sweep.quantiles.v[i]);
+	assert_int_equal(again.train.seed_init, 9007199254740991);
+	cop_experiment_hash(&e, hash);
+	cop_experiment_hash(&again, hash_again);
+	assert_string_equal(hash, hash_again);
+	assert_int_equal(strspn(hash, "0123456789abcdef"), 16);
+	char keys[200];
+	assert_true(cop_params_same(&cop_experiment_params, &e, &again, 0, keys, sizeof(keys)));
+	again.train.epochs++;
+	again.sweep.scope = COP_SCOPE_LAYER;
+	assert_false(cop_params_same(&cop_experiment_params, &e, &again, 0, keys, sizeof(keys)));
+	assert_string_equal(keys, "train.epochs, sweep.scope");
+	free(once);
+	free(twice);
+	cop_experiment_release(&e);
+	cop_experiment_release(&again);
+}
+
+/* Another good value for a key, as --set takes it; the caller frees. */
+static char *other_value(const struct cop_param *d)
+{
+	switch (d->kind) {
+	case COP_PARAM_INT:
+		return cop_xasprintf("%s=3", d->key);
+	case COP_PARAM_REAL:
+		return cop_xasprintf("%s=0.25", d->key);
+	case COP_PARAM_BOOL:
+		return cop_xasprintf("%s=%s", d->key, strcmp(d->def, "true") == 0 ? "false" : "true");
+	case COP_PARAM_STRING:
+		return cop_xasprintf("%s=other", d->key);
+	case COP_PARAM_CHOICE:
+		return strchr(d->choices, '|') ? cop_xasprintf("%s=%s", d->key, strrchr(d->choices, '|') + 1) : NULL;
+	case COP_PARAM_INTS:
+	case COP_PARAM_REALS:
+		return cop_xasprintf("%s=[%s]", d->key, d->kind == COP_PARAM_INTS ? "3" : "0.25");
+	case COP_PARAM_STRINGS:
+		return cop_xasprintf("%s=[\"--other\"]", d->key);
+	}
+	return NULL;
+}
+
+/* Each key in turn: the hash changes where the key changes what is computed, and only there. */
+static void test_hash(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err;
+	char plain[COP_HASH_TEXT], changed[COP_HASH_TEXT];
+	size_t tried = 0;
+	assert_int_equal(load(&e, "{}", NULL, &err), 0);
+	cop_experiment_hash(&e, plain);
+	cop_experiment_release(&e);
+	for (size_t i = 0; i < cop_experiment_params.n; i++) {
+		const struct cop_param *d = &cop_experiment_params.table[i];
+		char *set = other_value(d);
+		if (!set)
+			continue;
+		if (load(&e, "{}", set, &err))
+			fail_msg("%s: %s", set, err.msg);
+		cop_experiment_hash(&e, changed);
+		cop_experiment_release(&e);
+		bool computes = d->flags & COP_PARAM_COMPUTES;
+		if ((strcmp(plain, changed) != 0) != computes)
+			fail_msg("%s: the hash %s", set, computes ? "stays" : "changes");
+		free(set);
+		tried++;
+	}
+	assert_true(tried > 40);
+	/* what must never be left out, and what never may be part of it */
+	const char *const in[] = {"model.hidden=[9]",  "train.epochs=3",    "train.seeds.order=2",
+				  "sweep.scope=layer", "data.validation=3", "data.fingerprint=0123456789abcdef"};
+	const char *const out[] = {"name=x",         "slurm.cpus=9", "device.threads=3",      "device.kind=cpu",
+				   "data.path=x.h5", "slurm.mem=1G", "sweep.quantiles=[0.3]", "sweep.reset=[\"1ep\"]"};
+	for (size_t i = 0; i < sizeof(in) / sizeof(in[0]) + sizeof(out) / sizeof(out[0]); i++) {
+		bool computes = i < sizeof(in) / sizeof(in[0]);
+		const char *set = computes ? in[i] : out[i - sizeof(in) / sizeof(in[0])];
+		assert_int_equal(load(&e, "{}", set, &err), 0);
+		cop_experiment_hash(&e, changed);
+		cop_experiment_release(&e);
+		if ((strcmp(plain, changed) != 0) != computes)
+			fail_msg("%s: the hash %s", set, computes ? "stays" : "changes");
+	}
+}
+
+static void test_help(void **state)
+{
+	(void)state;
+	char *help = cop_params_help(&cop_experiment_params);
+	for (size_t i = 0; i < cop_experiment_params.n; i++)
+		assert_non_null(strstr(help, cop_experiment_params.table[i].key));
+	free(help);
+}
+
+struct small {
+	int64_t needed;
+};
+
+static void test_required(void **state)
+{
+	(void)state;
+	static const struct cop_param table[] = {{"needed", COP_PARAM_INT, offsetof(struct small, needed), NULL, 0, 9,
+						  NULL, "how many", COP_PARAM_REQUIRED}};
+	const struct cop_params p = {table, 1};
+	const char *set[] = {"needed=4"};
+	struct small s = {0};
+	struct cop_err err = {0};
+	assert_int_equal(cop_params_load(&p, &s, "{}", "s.json", NULL, 0, &err), COP_EINPUT);
+	assert_string_equal(err.msg, "'s.json': 'needed' is missing (how many)");
+	assert_int_equal(cop_params_load(&p, &s, NULL, NULL, set, 1, &err), 0);
+	assert_int_equal(s.needed, 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_file_errors), cmocka_unit_test(test_set_errors),
+		cmocka_unit_test(test_precedence),  cmocka_unit_test(test_fixed_point),
+		cmocka_unit_test(test_hash),        cmocka_unit_test(test_help),
+		cmocka_unit_test(test_required),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
