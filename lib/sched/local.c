@@ -33,6 +33,7 @@ struct pool {
 	size_t slots, running;
 	int64_t tasks, next; /* next: the first task not yet started */
 	int64_t ended, failed;
+	bool cancelled; /* a task was asked to stop by somebody else, as 'coppice cancel' does: so all are meant */
 	int64_t first_failed; /* the lowest number among the failed */
 	int first_code;
 };
@@ -166,6 +167,7 @@ static void end_task(struct pool *p, struct child *slot, int status)
 	slot->pid = 0;
 	p->running--;
 	p->ended++;
+	p->cancelled = p->cancelled || code == -COP_ESTOPPED;
 	if (code != 0) {
 		if (p->failed++ == 0 || task < p->first_failed) {
 			p->first_failed = task;
@@ -211,10 +213,11 @@ static int run_pool(struct pool *p, struct cop_err *err)
 	bool stopping = false;
 	int rc = 0;
 	while (p->running > 0 || (!stopping && p->next < p->tasks)) {
-		for (size_t i = 0; i < p->slots && !stopping && !stop_asked && p->next < p->tasks; i++)
+		bool asked = stop_asked || p->cancelled;
+		for (size_t i = 0; i < p->slots && !stopping && !asked && p->next < p->tasks; i++)
 			if (p->slot[i].pid == 0 && (rc = start_next(p, &p->slot[i], err)) != 0)
 				break;
-		if (!stopping && (rc || stop_asked)) {
+		if (!stopping && (rc || asked)) {
 			stopping = true;
 			terminate(p);
 		}
@@ -260,7 +263,7 @@ static int local_submit(const struct cop_job *job, char *id, struct cop_err *err
 	p.slot = cop_xcalloc(p.slots, sizeof(*p.slot));
 	int rc = run_pool(&p, err);
 	free(p.slot);
-	bool stopped = stop_asked;
+	bool stopped = stop_asked || p.cancelled;
 	stop_asked = 0;
 	if (rc)
 		return rc;

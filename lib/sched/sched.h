@@ -63,7 +63,7 @@ struct cop_limits {
 struct cop_scheduler {
 	const char *name;
 	/* Submits; `id` (COP_JOB_ID bytes) becomes the job's name. local returns when the job has ended: 0,
-	   COP_EPARTIAL where some tasks failed, COP_ESTOPPED where it was interrupted. */
+	   COP_EPARTIAL where some tasks failed, COP_ESTOPPED where it or a task was asked to stop. */
 	int (*submit)(const struct cop_job *job, char *id, struct cop_err *err);
 	/* What the queue knows of `ids` (n of them), in one question; the caller frees *tasks. Jobs that have left the
 	   queue are simply not in the list. NULL: has no queue. */

@@ -112,14 +112,14 @@ static void test_failures_are_counted(void **state)
 	struct seen seen = {0};
 	cop_local_set_jobs(4);
 	/* task 1 ends last, and is still the first that is named */
-	const char *shell = "case $COPPICE_TASK in 1) sleep 0.1; exit 7;; 3) kill -9 $$;; 4) exit 75;; esac";
+	const char *shell = "case $COPPICE_TASK in 1) sleep 0.1; exit 7;; 3) kill -9 $$;; 4) exit 9;; esac";
 	assert_int_equal(run(shell, 6, 0, &seen, &err), COP_EPARTIAL);
 	char *expected = cop_xasprintf(
 		"3 of 6 tasks of 'toy.cells' failed, first task 1 with exit code 7 (see '%s/1.out')", folder);
 	assert_string_equal(err.msg, expected);
 	assert_int_equal(err.code, COP_EPARTIAL);
 	free(expected);
-	const int codes[] = {0, 7, 0, 128 + SIGKILL, 75, 0};
+	const int codes[] = {0, 7, 0, 128 + SIGKILL, 9, 0};
 	for (int i = 0; i < 6; i++)
 		assert_int_equal(seen.code[i], codes[i]);
 }
@@ -217,6 +217,19 @@ static void test_stopping(void **state)
 	assert_int_equal(seen.total, 5);
 }
 
+/* A task that somebody else asked to stop ('coppice cancel' does) ends the job: no further one is started. */
+static void test_a_cancelled_task_ends_the_job(void **state)
+{
+	(void)state;
+	struct cop_err err = {0};
+	struct seen seen = {0};
+	cop_local_set_jobs(1);
+	assert_int_equal(run("case $COPPICE_TASK in 1) exit 75;; esac", 40, 0, &seen, &err), COP_ESTOPPED);
+	assert_string_equal(err.msg, "'toy.cells' was stopped: 1 of 40 tasks were done");
+	assert_int_equal(seen.total, 2);
+	assert_int_equal(seen.code[1], 75);
+}
+
 /* A process that runs a sweep and is killed: its tasks must die too. */
 static void test_children_die_with_their_parent(void **state)
 {
@@ -274,6 +287,7 @@ int main(void)
 		cmocka_unit_test(test_a_thousand_tasks),
 		cmocka_unit_test(test_what_cannot_run),
 		cmocka_unit_test(test_stopping),
+		cmocka_unit_test(test_a_cancelled_task_ends_the_job),
 		cmocka_unit_test(test_children_die_with_their_parent),
 	};
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
