@@ -89,6 +89,10 @@ int cop_backend_open(int kind, const struct cop_backend **b, struct cop_err *err
 /* Threads that the CPU backend uses; 0: all that this process may use. Returns the number that was set. */
 int cop_cpu_set_threads(int threads);
 
+/* The number that was set; and for now, how many of them to use (1 to that number). */
+int cop_cpu_threads(void);
+void cop_cpu_use(int threads);
+
 /* What the machine gives now, to hold figures against: GFLOP/s of large products and GB/s of reading, all threads. */
 struct cop_cpu_peak {
 	double gflops, read_gbs;

@@ -12,12 +12,27 @@
 
 enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = 16 };
 
+/* What the process may use at most; how many of them work now is OpenMP's own setting. */
+static int threads_set;
+
+int cop_cpu_threads(void)
+{
+	return threads_set ? threads_set : omp_get_max_threads();
+}
+
+void cop_cpu_use(int threads)
+{
+	if (threads != omp_get_max_threads())
+		omp_set_num_threads(threads);
+}
+
 int cop_cpu_set_threads(int threads)
 {
 	int n = threads > 0 ? threads : cop_cpu_count();
 	openblas_set_num_threads(1);
 	omp_set_dynamic(0);
 	omp_set_num_threads(n);
+	threads_set = n;
 	return n;
 }
 

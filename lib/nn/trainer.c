@@ -279,6 +279,9 @@ static void say_progress(const struct cop_trainer *t)
 
 int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 {
+	/* the most that may be had is what was set; a pace of another number begins anew */
+	if (t->pace.most != cop_cpu_threads())
+		cop_pace_init(&t->pace, cop_cpu_threads());
 	double saved = cop_now();
 	int rc = 0;
 	if (t->history.n == 0)
@@ -289,6 +292,8 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 		double took = cop_now() - begun;
 		if (rc)
 			return rc;
+		if (t->backend == &cop_cpu_backend)
+			cop_cpu_use(cop_pace_step(&t->pace, took));
 		t->stepping += took;
 		t->seconds += took;
 		t->images += t->config->batch;

@@ -5,6 +5,7 @@
 #ifndef COP_NN_TRAINER_H
 #define COP_NN_TRAINER_H
 
+#include "compute/pace.h"
 #include "nn/batches.h"
 #include "nn/net.h"
 #include "nn/schedule.h"
@@ -33,6 +34,7 @@ struct cop_trainer {
 	int32_t *label;
 
 	int64_t step, steps_per_epoch, total_steps;
+	struct cop_pace pace; /* how many threads the steps have */
 	struct cop_loss sums; /* of the epoch that is under way */
 	double seconds;       /* of training, over all restarts */
 	double stepping;      /* of them, inside steps */

@@ -34,7 +34,7 @@ printf '#!/bin/bash\n#SBATCH --partition=nowhere\n' >nowhere.sbatch
 
 # What a job of one way may have other than the same job of the other way.
 same_but_numbers() {
-	sed -E -e '/^(COPPICE_SLURM|SLURM_JOB_?ID|SLURM_ARRAY_JOB_ID|SLURM_TASK_PID|SLURM_JOB_NODELIST|SLURM_NODELIST|SLURMD_NODENAME|SLURM_TOPOLOGY_ADDR|SLURM_GTIDS|_)=/d' \
+	sed -E -e '/^(COPPICE_SLURM|SLURM_JOB_?ID|SLURM_ARRAY_JOB_ID|SLURM_TASK_PID|SLURM_JOB_NODELIST|SLURM_NODELIST|SLURMD_NODENAME|SLURM_TOPOLOGY_ADDR|SLURM_GTIDS|HOSTNAME|_)=/d' \
 		-e '/^(CUDA_VISIBLE_DEVICES|GPU_DEVICE_ORDINAL|ROCR_VISIBLE_DEVICES|SLURM_JOB_GPUS|SHLVL)=/d' \
 		-e 's/(JobId|ArrayJobId|Priority|SubmitTime|EligibleTime|LastSchedEval|AccrueTime|StartTime|Scheduler)=[^ ]*//g' "$1" | sort
 }
