@@ -17,6 +17,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define SUBMITTER "jobs/submitter.json"
+
 /* One submission under way. */
 struct sending {
 	const struct cop_run *run;
@@ -50,6 +52,18 @@ static int lock_run(const struct cop_run *run, int *fd, struct cop_err *err)
 			      run->path);
 	free(path);
 	return rc;
+}
+
+/*
+ * Says who submits, for as long as it lasts: `cancel` must end the process that would start the next task, not only
+ * the tasks that run.
+ */
+static int note_submitter(const struct cop_run *run, char **path, struct cop_err *err)
+{
+	struct cop_state s;
+	*path = cop_run_file(run, SUBMITTER);
+	cop_state_begin(*path, &s);
+	return cop_state_write(*path, &s, err);
 }
 
 static void task_ended(int64_t task, int exit_code, void *user)
@@ -237,12 +251,16 @@ int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, st
 	struct sending s = {.run = run, .o = o, .done = done};
 	struct cop_ledger l = {0};
 	int lock;
+	char *submitter = NULL;
 	*done = (struct cop_submission){0};
 	int rc = lock_run(run, &lock, err);
 	if (rc)
 		goto out;
 	s.program = cop_program_path();
-	rc = cop_ledger_open(&l, run, err);
+	if (is_local(&s))
+		rc = note_submitter(run, &submitter, err);
+	if (!rc)
+		rc = cop_ledger_open(&l, run, err);
 	if (!rc && (!o->redo || !l.queue_known))
 		rc = refuse_twice(&l, err);
 	if (!rc)
@@ -250,6 +268,9 @@ int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, st
 out:
 	cop_ledger_release(&l);
 	free(s.program);
+	if (submitter)
+		cop_remove(submitter);
+	free(submitter);
 	if (lock >= 0)
 		close(lock);
 	return rc;
@@ -282,6 +303,17 @@ static void end_processes(const struct cop_entry *e, size_t n, size_t *ended)
 	}
 }
 
+static void end_submitter(const struct cop_run *run, size_t *ended)
+{
+	struct cop_state s;
+	bool known;
+	char *path = cop_run_file(run, SUBMITTER);
+	cop_state_read(path, &s);
+	if (s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0)
+		++*ended;
+	free(path);
+}
+
 int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
 {
 	struct cop_ledger l;
@@ -290,6 +322,7 @@ int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
 	if (rc)
 		return rc;
 	rc = cancel_jobs(&l, ended, err);
+	end_submitter(run, ended);
 	end_processes(l.dense, l.ndense, ended);
 	end_processes(l.cell, l.ncells, ended);
 	cop_ledger_release(&l);

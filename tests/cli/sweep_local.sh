@@ -100,14 +100,14 @@ expect "status names it and why" 0 "^cell 4 +failed .*000004.h5" coppice status 
 expect "the other eleven are done" 0 "11 of 12 cells done" coppice status fails
 
 # cancel ends what runs here
-coppice plan e.json -o long --no-timing --set train.epochs=4000 --set 'sweep.reset=["0ep"]' >/dev/null
+coppice plan e.json -o long --no-timing --set train.epochs=20000 --set 'sweep.reset=["0ep"]' >/dev/null
 coppice submit long --local --jobs 2 >out 2>&1 &
 pid=$!
 while kill -0 $pid 2>/dev/null && [ ! -e long/state/dense-0.json ]; do sleep 0.02; done
 expect "a second submission is refused while it runs" 1 "somebody else is submitting|is submitted already" coppice submit long --local
 expect "status: running" 0 "^dense 0 +running" coppice status long
 expect "cancel" 0 "ended [1-9][0-9]* jobs and processes" coppice cancel long
-for _ in $(seq 500); do
+for _ in $(seq 1000); do
 	kill -0 $pid 2>/dev/null || break
 	sleep 0.02
 done
@@ -117,6 +117,8 @@ if kill -0 $pid 2>/dev/null; then
 else
 	wait $pid
 	status=$?
-	[ $status -ne 0 ] && ok "the submission ended with exit code $status" || no "the submission ended as if all were well"
+	[ $status -eq 75 ] && ok "the submission ends too, with exit code 75" || no "the submission's exit code is $status, not 75"
 fi
+check "it did not begin what came next" test ! -e long/dense/1
+check "nobody is said to submit" test ! -e long/jobs/submitter.json
 expect "status: stopped, with the step" 0 "^dense 0 +stopped .*saved at step" coppice status long
