@@ -34,6 +34,7 @@ run_one() { # run_one NAME COMMAND...
 	shift
 	mkdir -p "$scratch/$name"
 	(cd "$scratch/$name" && env PATH="$build:$PATH" ROOT="$root" BUILD="$build" CMOCKA_MESSAGE_OUTPUT=TAP \
+		ASAN_OPTIONS="allocator_may_return_null=1:${ASAN_OPTIONS:-}" \
 		timeout --kill-after=10 "${TEST_LIMIT:-1200}" "$@" </dev/null >"$scratch/$name.out" 2>&1)
 	status=$?
 	echo "$name ($((SECONDS - started)) s)"
