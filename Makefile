@@ -156,6 +156,9 @@ $(BUILD)/tests/tools/%: $(OBJ)/tests/tools/%.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
 
+# it stands in for the allocator
+$(BUILD)/tests/test_memory: LDFLAGS += -Wl,--wrap=aligned_alloc
+
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
