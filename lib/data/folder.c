@@ -48,7 +48,8 @@ bool cop_folder_found(const char *folder)
 	bool found = false;
 	for (int split = 0; split < COP_SPLITS; split++) {
 		char *path = split_folder(folder, split);
-		found = found || path;
+		if (path)
+			found = true;
 		free(path);
 	}
 	return found;

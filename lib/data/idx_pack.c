@@ -53,7 +53,8 @@ bool cop_idx_found(const char *folder)
 	bool found = false;
 	for (int split = 0; split < COP_SPLITS; split++) {
 		char *path = find_file(folder, split, "images", "idx3");
-		found = found || path;
+		if (path)
+			found = true;
 		free(path);
 	}
 	return found;

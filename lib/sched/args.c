@@ -48,7 +48,11 @@ void cop_shell_quote(struct cop_str *to, const char *word)
 
 char *cop_dependency_text(const struct cop_job *job)
 {
-	return job->after ? cop_xasprintf("%s:%s", job->after_ok ? "afterok" : "afterany", job->after) : NULL;
+	if (job->after_ok && job->after_any)
+		return cop_xasprintf("afterok:%s,afterany:%s", job->after_ok, job->after_any);
+	if (job->after_ok)
+		return cop_xasprintf("afterok:%s", job->after_ok);
+	return job->after_any ? cop_xasprintf("afterany:%s", job->after_any) : NULL;
 }
 
 char *cop_array_text(const struct cop_job *job)
@@ -78,7 +82,7 @@ void cop_sbatch_args(struct cop_args *a, const struct cop_job *job)
 	if (dependency)
 		cop_args_add(a, "--dependency=%s", dependency);
 	/* without it a job whose predecessor failed waits forever */
-	if (dependency && job->after_ok)
+	if (job->after_ok)
 		cop_args_add(a, "--kill-on-invalid-dep=yes");
 	cop_args_add(a, "%s", job->script);
 	for (const char *const *arg = job->args; arg && *arg; arg++)

@@ -25,10 +25,11 @@ struct cop_job {
 				       environment is the task's number */
 	int64_t tasks;              /* 0: no array; else tasks 0..tasks-1 */
 	int64_t at_once;            /* most tasks that run at once; 0: no limit */
-	const char *after;          /* job that must have ended before, or several: "12:13"; NULL: none */
-	bool after_ok;              /* and have ended well; if one does not, this job is cancelled */
-	const char *folder;         /* where it starts */
-	const char *log; /* where a local task's output goes: "%a" is its number; NULL: this program's stderr */
+	const char *after_ok;  /* jobs that must have ended well before, "12" or "12:13"; if one does not, this job is
+				  cancelled; NULL: none */
+	const char *after_any; /* jobs that must have ended before, well or not; NULL: none */
+	const char *folder;    /* where it starts */
+	const char *log;       /* where a local task's output goes: "%a" is its number; NULL: this program's stderr */
 	/* local: called as tasks end, for progress; may be NULL. task is -1 without an array; exit_code is 128 + N
 	   where signal N ended it */
 	void (*task_ended)(int64_t task, int exit_code, void *user);

@@ -132,7 +132,7 @@ static int submit_by_module(const struct cop_job *job, const struct cop_script *
 								  : "/",
 					    .array = array ? array : script->array,
 					    .dependency = dependency,
-					    .cancel_if_never = dependency && job->after_ok,
+					    .cancel_if_never = job->after_ok != NULL,
 					    .argv = (const char *const *)argv.v,
 					    .argc = (uint32_t)argv.n,
 					    .environment = env.v,
@@ -156,7 +156,9 @@ static int slurm_submit(const struct cop_job *job, char *id, struct cop_err *err
 {
 	struct cop_script script = {0};
 	const char *variable = cop_environment_option();
-	int rc = job->after ? check_ids(job->after, true, err) : 0;
+	int rc = job->after_ok ? check_ids(job->after_ok, true, err) : 0;
+	if (!rc && job->after_any)
+		rc = check_ids(job->after_any, true, err);
 	if (!rc)
 		rc = cop_script_read(job->script, &script, err);
 	if (rc)

@@ -2,6 +2,7 @@
 #include "sweep/batch.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "sched/script.h"
@@ -127,8 +128,25 @@ static int check_option(const char *key, const char *option, const char *value, 
 	return rc;
 }
 
+/* Tasks are asked to save two minutes before their limit, and SLURM may do so a minute early. */
+static void warn_of_short_limit(const struct cop_slurm_config *c)
+{
+	enum { SHORT_MINUTES = 5 };
+	struct cop_script s;
+	char *text = cop_xasprintf("#!/bin/bash\n#SBATCH --time=%s\n", c->time);
+	cop_script_parse(text, &s);
+	if (s.minutes >= 0 && s.minutes < SHORT_MINUTES)
+		cop_warn("'slurm.time' is %s: tasks are asked to save two to three minutes before the limit, so they "
+			 "may never "
+			 "get far; at least ten minutes are better",
+			 c->time);
+	cop_script_release(&s);
+	free(text);
+}
+
 int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err)
 {
+	warn_of_short_limit(c);
 	int rc = check_option("slurm.time", "time", c->time, err);
 	return rc ? rc : check_option("slurm.mem", "mem", c->mem, err);
 }

@@ -24,8 +24,8 @@ struct sending {
 	const struct cop_run *run;
 	const struct cop_submit_options *o;
 	struct cop_submission *done;
-	char after[COP_JOB_ID]; /* the job before, "" where there is none */
-	bool after_ok;
+	char dense[COP_JOB_ID];  /* the job that must end well before cells start, "" where there is none */
+	char before[COP_JOB_ID]; /* the array before, of whatever end */
 	char *program;
 	const int64_t *index; /* local: the cells of the tasks under way */
 };
@@ -73,7 +73,7 @@ static void task_ended(int64_t task, int exit_code, void *user)
 		s->o->cell_ended(s->index[task], exit_code, s->o->user);
 }
 
-/* Submits one job, notes it, and makes it the one that the next waits for. */
+/* Submits one job after those that it must wait for, notes it, and makes it one that the next must wait for. */
 static int send_job(struct sending *s, const char *role, const char *list, int64_t tasks, int64_t at_once,
 		    const char *const *command, struct cop_err *err)
 {
@@ -90,8 +90,8 @@ static int send_job(struct sending *s, const char *role, const char *list, int64
 		.command = command,
 		.tasks = tasks,
 		.at_once = at_once,
-		.after = s->after[0] ? s->after : NULL,
-		.after_ok = s->after_ok,
+		.after_ok = s->dense[0] ? s->dense : NULL,
+		.after_any = s->before[0] ? s->before : NULL,
 		.folder = s->run->path,
 		.log = log,
 		.task_ended = task_ended,
@@ -106,7 +106,7 @@ static int send_job(struct sending *s, const char *role, const char *list, int64
 	}
 	if (!rc) {
 		snprintf(s->done->jobs++ ? s->done->last : s->done->first, COP_JOB_ID, "%s", note.id);
-		snprintf(s->after, sizeof(s->after), "%s", note.id);
+		snprintf(strcmp(role, "dense") == 0 ? s->dense : s->before, COP_JOB_ID, "%s", note.id);
 	}
 	free(name);
 	free(script);
@@ -123,17 +123,14 @@ static int send_dense(struct sending *s, const struct cop_ledger *l, struct cop_
 	for (size_t k = 0; k < l->ndense; k++)
 		if (l->dense[k].job[0]) {
 			/* its job is in the queue already (a redo while the dense run goes on): wait for that one */
-			snprintf(s->after, sizeof(s->after), "%.*s", (int)strcspn(l->dense[k].job, "_"),
+			snprintf(s->dense, sizeof(s->dense), "%.*s", (int)strcspn(l->dense[k].job, "_"),
 				 l->dense[k].job);
-			s->after_ok = true;
 			return 0;
 		}
 	/* a replicate that is done returns at once, so the array is always the whole range */
 	const char *command[] = {s->program, "train", s->run->path, NULL};
 	s->done->dense = missing;
-	int rc = send_job(s, "dense", "", (int64_t)l->ndense, is_local(s) ? 1 : 0, command, err);
-	s->after_ok = true;
-	return rc;
+	return send_job(s, "dense", "", (int64_t)l->ndense, is_local(s) ? 1 : 0, command, err);
 }
 
 static int write_list(const struct cop_run *run, const char *name, const int64_t *index, size_t n, struct cop_err *err)
@@ -197,10 +194,8 @@ static int send_cells(struct sending *s, const int64_t *index, size_t n, struct 
 	struct cop_limits limits = {0};
 	int rc = s->o->scheduler->limits ? s->o->scheduler->limits(&limits, err) : 0;
 	size_t most = limits.array_size > 0 ? (size_t)limits.array_size : n;
-	for (size_t at = 0; at < n && !rc; at += most) {
+	for (size_t at = 0; at < n && !rc; at += most)
 		rc = send_array(s, index + at, n - at < most ? n - at : most, err);
-		s->after_ok = false;
-	}
 	return rc;
 }
 
@@ -216,7 +211,8 @@ static int send_all(struct sending *s, const struct cop_ledger *l, struct cop_er
 	if (!rc && n)
 		rc = send_cells(s, index, n, err);
 	if (!rc && n && !is_local(s)) {
-		s->after_ok = false;
+		/* whatever became of the dense run: what is missing is named then */
+		s->dense[0] = '\0';
 		rc = send_job(s, "collect", "", 0, 0, NULL, err);
 	}
 	free(index);

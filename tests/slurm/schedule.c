@@ -26,12 +26,13 @@ static int submit(const struct cop_scheduler *s, int argc, char **argv, struct c
 	char id[COP_JOB_ID];
 	if (argc < 6)
 		return cop_fail(err, COP_EINPUT, "submit wants six words");
+	const char *after = strcmp(argv[4], "-") != 0 ? argv[4] : NULL;
 	struct cop_job job = {.name = argv[0],
 			      .script = argv[1],
 			      .tasks = strtoll(argv[2], NULL, 10),
 			      .at_once = strtoll(argv[3], NULL, 10),
-			      .after = strcmp(argv[4], "-") != 0 ? argv[4] : NULL,
-			      .after_ok = strcmp(argv[5], "ok") == 0,
+			      .after_ok = strcmp(argv[5], "ok") == 0 ? after : NULL,
+			      .after_any = strcmp(argv[5], "ok") == 0 ? NULL : after,
 			      .args = (const char *const *)argv + 6};
 	int rc = s->submit(&job, id, err);
 	if (!rc)

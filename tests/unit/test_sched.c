@@ -50,14 +50,13 @@ static void test_printed_commands(void **state)
 			       .args = args,
 			       .tasks = 20,
 			       .at_once = 5,
-			       .after = dense,
-			       .after_ok = true};
+			       .after_ok = dense};
 	assert_int_equal(s->submit(&job, cells, &err), 0);
 	job.args = NULL;
 	assert_int_equal(s->submit(&job, more, &err), 0);
 	char both[2 * COP_JOB_ID];
 	snprintf(both, sizeof(both), "%s:%s", cells, more);
-	job = (struct cop_job){.name = "toy.7-up", .script = "collect.sbatch", .after = both};
+	job = (struct cop_job){.name = "toy.7-up", .script = "collect.sbatch", .after_any = both};
 	assert_int_equal(s->submit(&job, collect, &err), 0);
 	cop_print_set_output(NULL);
 	fclose(out);
