@@ -1,4 +1,5 @@
 /* coppice mask: make, apply, show and compare masks as files. */
+#include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "commands.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SCOPE = 1000, KEY_JSON, FILES_MAX = 3 };
+enum { KEY_SCOPE = 1000, KEY_JSON, KEY_FORCE, FILES_MAX = 3 };
 
 enum how { HOW_NONE, HOW_QUANTILE, HOW_THRESHOLD, HOW_SPARSITY };
 
@@ -21,7 +22,7 @@ struct options {
 	int nfiles, wanted;
 	enum how how;
 	double value;
-	bool layer, json;
+	bool layer, json, force;
 };
 
 static void choose_how(struct argp_state *state, struct options *o, enum how how, double value)
@@ -53,6 +54,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_JSON:
 		o->json = true;
 		return 0;
+	case KEY_FORCE:
+		o->force = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		if (o->nfiles == o->wanted)
 			argp_error(state, "'%s' is one file too many", arg);
@@ -69,6 +73,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option json_options[] = {{"json", KEY_JSON, NULL, 0, "print JSON", 0}, {0}};
 
+static const struct argp_option apply_options[] = {{"force", KEY_FORCE, NULL, 0, "replace OUT.h5 where it exists", 0},
+						   {"json", KEY_JSON, NULL, 0, "print JSON", 0},
+						   {0}};
+
 static const struct argp_option make_options[] = {
 	{"quantile", 'q', "Q", 0,
 	 "cut the magnitudes below the Q-quantile: exactly round(Q*P) of the P weights, equal magnitudes in order of "
@@ -83,6 +91,7 @@ static const struct argp_option make_options[] = {
 	 0},
 	{"scope", KEY_SCOPE, "global|layer", 0,
 	 "count over all prunable weights together (the default), or in each tensor alone", 0},
+	{"force", KEY_FORCE, NULL, 0, "replace MASK.h5 where it exists", 0},
 	{"json", KEY_JSON, NULL, 0, "print JSON", 0},
 	{0}};
 
@@ -184,12 +193,22 @@ static int prune(const struct options *o, const struct cop_checkpoint *c, uint8_
 	return 0;
 }
 
+/* A file that is there is kept, above all one that is read. */
+static int check_output(const struct options *o, const char *path, struct cop_err *err)
+{
+	if (!o->force && cop_exists(path))
+		return cop_fail(err, COP_EINPUT, "'%s' exists (--force replaces it)", path);
+	return 0;
+}
+
 static int make(const struct options *o, struct cop_err *err)
 {
-	struct cop_checkpoint c;
+	struct cop_checkpoint c = {0};
 	struct cop_mask_file m = {0};
 	uint8_t *mask = NULL;
-	int rc = cop_checkpoint_read(o->file[0], &c, false, err);
+	int rc = check_output(o, o->file[1], err);
+	if (!rc)
+		rc = cop_checkpoint_read(o->file[0], &c, false, err);
 	if (rc)
 		return rc;
 	rc = cop_alloc(&mask, c.params.total, 1, "a mask", err);
@@ -254,7 +273,9 @@ static int apply(const struct options *o, struct cop_err *err)
 	struct cop_mask_file m;
 	struct cop_checkpoint c = {0};
 	uint8_t *mask = NULL;
-	int rc = cop_mask_file_read(o->file[0], &m, err);
+	int rc = check_output(o, o->file[2], err);
+	if (!rc)
+		rc = cop_mask_file_read(o->file[0], &m, err);
 	if (rc)
 		return rc;
 	rc = cop_checkpoint_read(o->file[1], &c, true, err);
@@ -368,7 +389,7 @@ static const struct action actions[] = {
 	{"make", 2, make,
 	 ARGS(make_options, "CHECKPOINT MASK.h5", "Cut a checkpoint's weights by magnitude into a mask.")},
 	{"apply", 3, apply,
-	 ARGS(json_options, "MASK CHECKPOINT OUT.h5",
+	 ARGS(apply_options, "MASK CHECKPOINT OUT.h5",
 	      "Write the checkpoint with the parameters and the optimizer's state that the mask cuts at 0. MASK may be "
 	      "a "
 	      "cell's file.")},

@@ -25,6 +25,7 @@ static void print_missing(const struct cop_results *r)
 int gather_run(const struct cop_run *run, struct cop_err *err)
 {
 	struct cop_results r;
+	cop_run_sweep(run);
 	cop_collect(run, &r);
 	char *h5 = cop_run_file(run, "results.h5"), *csv = cop_run_file(run, "results.csv");
 	int rc = cop_results_write(h5, &r, err);

@@ -6,7 +6,7 @@
 
 extern volatile sig_atomic_t cop_stop_asked;
 
-/* Sets the flag on those signals; the local scheduler is told as well. A second signal ends the program at once. */
+/* Sets the flag on those signals; the local scheduler is told as well. A second SIGINT ends the program at once. */
 void cop_stop_on_signals(void);
 
 #endif

@@ -3,9 +3,11 @@
 
 #include "base/mem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -24,6 +26,12 @@ bool cop_is_folder(const char *path)
 {
 	struct stat st;
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+double cop_changed(const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 ? (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec : 0;
 }
 
 int cop_mkdirs(const char *path, struct cop_err *err)
@@ -174,6 +182,41 @@ int cop_write_file(const char *path, const void *data, size_t len, struct cop_er
 out:
 	free(tmp);
 	return rc;
+}
+
+/* The pid in ".NAME.HOST.PID.CALL.tmp" of this host, or 0. */
+static long owner_of(const char *name, const char *host)
+{
+	char tail[128];
+	size_t n = strlen(name);
+	if (name[0] != '.' || n < 5 || strcmp(name + n - 4, ".tmp") != 0)
+		return 0;
+	const char *call = name + n - 5;
+	while (call > name && *call != '.')
+		call--;
+	const char *pid = call - 1;
+	while (pid > name && *pid != '.')
+		pid--;
+	snprintf(tail, sizeof(tail), ".%s.", host);
+	size_t m = strlen(tail);
+	if (pid <= name || (size_t)(pid + 1 - name) < m || strncmp(pid + 1 - m, tail, m) != 0)
+		return 0;
+	return strtol(pid + 1, NULL, 10);
+}
+
+void cop_temporaries_sweep(const char *folder)
+{
+	char host[64] = "host";
+	gethostname(host, sizeof(host) - 1);
+	DIR *d = opendir(folder);
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));) {
+		long pid = owner_of(e->d_name, host);
+		if (pid > 0 && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+			unlinkat(dirfd(d), e->d_name, 0);
+	}
+	closedir(d);
 }
 
 char *cop_temporary_name(const char *path)

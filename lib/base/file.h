@@ -13,6 +13,9 @@
 bool cop_exists(const char *path);
 bool cop_is_folder(const char *path);
 
+/* When a file or folder last changed, in seconds since 1970; 0 where there is none. */
+double cop_changed(const char *path);
+
 /* Makes a folder and those above it; one that is there is no error. */
 int cop_mkdirs(const char *path, struct cop_err *err) COP_CHECKED;
 
@@ -36,6 +39,10 @@ char *cop_temporary_name(const char *path);
 
 /* Removes a temporary file, whether it is there or not. Leaves errno alone. */
 void cop_temporary_remove(const char *temporary);
+
+/* Removes what killed processes of this host left half-written in `folder`. Those of living ones, and of other hosts,
+ * stay. */
+void cop_temporaries_sweep(const char *folder);
 
 /* Removes those of this process that are remembered. Async-signal-safe: for handlers of signals that end a program. */
 void cop_temporaries_remove(void);

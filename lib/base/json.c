@@ -25,6 +25,10 @@ int cop_json_parse(const char *text, const char *name, cJSON **json, struct cop_
 	*json = cJSON_ParseWithOpts(text, &end, 1);
 	if (*json)
 		return 0;
+	if (!text[strspn(text, " \t\r\n")])
+		return cop_fail(err, COP_EINPUT, "'%s' is empty", name);
+	if (end && !*end)
+		return cop_fail(err, COP_EINPUT, "'%s' line %d: the JSON ends too early", name, cop_line_of(text, end));
 	return cop_fail(err, COP_EINPUT, "'%s' line %d: not valid JSON near '%.20s'", name,
 			cop_line_of(text, end ? end : text), end ? end : "");
 }

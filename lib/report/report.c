@@ -2,6 +2,7 @@
 #include "report/report.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "report/figures.h"
 #include "report/heatmap.h"
@@ -82,6 +83,30 @@ static int report_results(const char *results, const char *html, const struct co
 	return rc;
 }
 
+/* Cells come by renaming into their folder, which changes it: no need to open each of them. */
+static void warn_of_newer_cells(const char *run, const char *results)
+{
+	char *cells = cop_xasprintf("%s/cells", run);
+	if (cop_changed(cells) > cop_changed(results))
+		cop_warn("cells have come or gone since '%s' was written: 'coppice collect %s' gathers them", results,
+			 run);
+	free(cells);
+}
+
+/* A page replaces a page, and nothing else. */
+static int check_page(const char *path, struct cop_err *err)
+{
+	char *text = NULL;
+	size_t len;
+	if (!cop_exists(path))
+		return 0;
+	int rc = cop_read_file(path, &text, &len, err);
+	if (!rc && len && strncmp(text, "<!", 2) != 0)
+		rc = cop_fail(err, COP_EINPUT, "'%s' exists and is no HTML: it is left as it is", path);
+	free(text);
+	return rc;
+}
+
 int cop_report(const char *run, const struct cop_report_options *o, FILE *out, struct cop_err *err)
 {
 	struct cop_results r = {0};
@@ -94,6 +119,10 @@ int cop_report(const char *run, const struct cop_report_options *o, FILE *out, s
 		rc = cop_fail(err, COP_EINPUT, "'%s' has no results yet (run 'coppice collect %s' first)", run, run);
 	else
 		rc = cop_results_read(results, &r, err);
+	if (!rc)
+		rc = check_page(html, err);
+	if (!rc)
+		warn_of_newer_cells(run, results);
 	if (!rc)
 		rc = report_results(results, html, &r, o, out, err);
 	cop_results_release(&r);

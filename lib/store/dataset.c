@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/layout.h"
 #include "base/mem.h"
+#include "store/describe.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,6 +37,13 @@ static int read_split(struct cop_h5 *f, enum cop_split split, struct cop_dataset
 	if (rank != 4 || dim[0] < 0 || dim[0] > INT32_MAX || dim[1] < 1 || dim[1] > COP_SIDE_MAX || dim[2] < 1 ||
 	    dim[2] > COP_SIDE_MAX || dim[3] < 1 || dim[3] > COP_CHANNELS_MAX)
 		return not_images(d->path, images, err);
+	char type[COP_DESCRIPTION], shape[COP_DESCRIPTION];
+	rc = cop_h5_describe(f, images, type, shape, err);
+	if (rc)
+		return rc;
+	/* HDF5 would convert in silence, and make 0 and 1 of images that were scaled to 0..1 */
+	if (strcmp(type, "uint8") != 0)
+		return cop_fail(err, COP_EINPUT, "'%s' in '%s' is %s, and must be uint8", images, d->path, type);
 	if (label_rank != 1 || label_dim[0] != dim[0])
 		return cop_fail(err, COP_EINPUT, "'%s' and '%s' in '%s' do not have the same length", images, labels,
 				d->path);

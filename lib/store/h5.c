@@ -111,10 +111,9 @@ int cop_h5_create(struct cop_h5 **out, const char *path, const char *format, str
 	f->format = cop_xstrdup(format);
 	hid_t fapl = access_list();
 	f->id = H5Fcreate(f->temporary, H5F_ACC_EXCL, H5P_DEFAULT, fapl);
+	/* at once: the next call into HDF5 clears the reason */
+	int rc = f->id < 0 ? cop_h5_fail(err, COP_EFAILED, f, "cannot create", NULL) : 0;
 	H5Pclose(fapl);
-	int rc = 0;
-	if (f->id < 0)
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot create", NULL);
 	if (!rc)
 		rc = cop_h5_put_str(f, "/", "format", format, err);
 	if (!rc)

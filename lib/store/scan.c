@@ -1,6 +1,7 @@
 /* Scanning float tensors; see scan.h. */
 #include "store/scan.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "store/h5_priv.h"
 
@@ -318,6 +319,35 @@ static int plan_reading(struct reading *r, struct cop_err *err)
 	return rc;
 }
 
+/* Where HDF5 would look for another file: as it is named, and beside the file that names it. */
+static bool source_there(const struct cop_h5 *f, const char *name)
+{
+	char *folder = cop_folder_of(cop_h5_path(f)), *beside = cop_xasprintf("%s/%s", folder, name);
+	bool there = cop_exists(name) || cop_exists(beside);
+	free(beside);
+	free(folder);
+	return there;
+}
+
+/* HDF5 gives fill values for the sources of a virtual dataset that are missing: no numbers to make statistics of. */
+static int check_sources(const struct reading *r, struct cop_err *err)
+{
+	hid_t list = H5Dget_create_plist(r->set.id);
+	size_t n = 0;
+	int rc = 0;
+	if (H5Pget_layout(list) != H5D_VIRTUAL || H5Pget_virtual_count(list, &n) < 0)
+		n = 0;
+	for (size_t i = 0; i < n && !rc; i++) {
+		char name[1024] = "";
+		ssize_t len = H5Pget_virtual_filename(list, i, name, sizeof(name));
+		if (len > 0 && (size_t)len < sizeof(name) && strcmp(name, ".") != 0 && !source_there(r->f, name))
+			rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' takes values from '%s', which is not there",
+				      r->name, cop_h5_path(r->f), name);
+	}
+	H5Pclose(list);
+	return rc;
+}
+
 int cop_scan_read(const struct cop_scan *scan, size_t i, cop_block_fn *visit, void *user, struct cop_err *err)
 {
 	struct reading r = {.f = scan->file, .name = scan->tensor[i].name, .visit = visit, .user = user};
@@ -330,6 +360,8 @@ int cop_scan_read(const struct cop_scan *scan, size_t i, cop_block_fn *visit, vo
 	memcpy(whole.count, r.set.dim, sizeof(whole.count));
 	if (r.set.count != scan->tensor[i].count || !r.set.fits)
 		rc = cop_fail(err, COP_EFAILED, "'%s' in '%s' changed while it was read", r.name, cop_h5_path(r.f));
+	if (!rc)
+		rc = check_sources(&r, err);
 	if (!rc)
 		rc = plan_reading(&r, err);
 	if (!rc)

@@ -151,8 +151,25 @@ int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err)
 	return rc ? rc : check_option("slurm.mem", "mem", c->mem, err);
 }
 
+int cop_batch_check_scripts(const struct cop_run *r, struct cop_err *err)
+{
+	char *path = cop_run_file(r, "jobs/cells.sbatch"), *text = NULL, *quoted = cop_xasprintf("'%s'", r->path);
+	size_t len;
+	int rc = cop_read_file(path, &text, &len, err);
+	if (rc)
+		cop_context(err, "plan '%s' again", r->path);
+	else if (!strstr(text, quoted))
+		rc = cop_fail(err, COP_EINPUT,
+			      "'%s' was written for another folder: '%s' was moved or copied; plan again into it", path,
+			      r->path);
+	free(quoted);
+	free(text);
+	free(path);
+	return rc;
+}
+
 /* The templates put paths into quotes of the shell and into SLURM's patterns: what has a meaning there is refused. */
-int cop_batch_check_path(const char *path, struct cop_err *err)
+static int check_path(const char *path, struct cop_err *err)
 {
 	if (strpbrk(path, "'\"%\\\n\r"))
 		return cop_fail(
@@ -164,6 +181,11 @@ int cop_batch_check_path(const char *path, struct cop_err *err)
 
 int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 {
+	struct cop_err why = {0};
+	if (check_path(r->path, &why)) {
+		cop_warn("%s: no batch scripts were written, the run stays on this machine", why.msg);
+		return 0;
+	}
 	const struct cop_slurm_config *s = &r->experiment.slurm;
 	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
 	     *gpus = s->gpus ? cop_xasprintf("%" PRId64, s->gpus) : cop_xstrdup("");

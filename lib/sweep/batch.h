@@ -7,14 +7,14 @@
 
 #include "sweep/run.h"
 
-/* Writes RUN/jobs/{dense,cells,collect}.sbatch. */
+/* Writes RUN/jobs/{dense,cells,collect}.sbatch; none, with a warning, where RUN's path cannot stand in a script. */
 int cop_batch_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 
 /* Whether SLURM understands the values that go into the scripts. COP_EINPUT names the key. */
 int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err) COP_CHECKED;
 
-/* Whether a path can be written into the scripts; COP_EINPUT names it. */
-int cop_batch_check_path(const char *path, struct cop_err *err) COP_CHECKED;
+/* Whether the scripts that are there work on this folder: one that was moved or copied must be planned again. */
+int cop_batch_check_scripts(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 
 struct cop_fill {
 	const char *name, *value; /* "TIME", "02:00:00" */

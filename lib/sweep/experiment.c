@@ -127,6 +127,11 @@ static int check_lines(const struct cop_experiment *e, const char *name, struct 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (strpbrk(texts[i], "\n\r"))
 			return cop_fail(err, COP_EINPUT, "'%s': '%.40s' holds a line break", name, texts[i]);
+	const char *const words[] = {e->slurm.partition, e->slurm.account};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strpbrk(words[i], " \t;'\"\\$`#"))
+			return cop_fail(err, COP_EINPUT, "'%s': '%s' is no name of a partition or an account", name,
+					words[i]);
 	for (size_t i = 0; i < e->slurm.extra.n; i++)
 		if (strpbrk(e->slurm.extra.v[i], "\n\r") || e->slurm.extra.v[i][0] != '-')
 			return cop_fail(err, COP_EINPUT, "'%s': 'slurm.extra' holds '%.60s', which is no sbatch option",

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "nn/schedule.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,10 +21,14 @@ static int read_cell(struct cop_run *r, size_t i, const cJSON *item, const char 
 		.reset_step = (int64_t)cop_json_num(item, "reset_step", -1),
 		.reset = cop_xstrdup(cop_json_str(item, "reset", "")),
 	};
-	if (p->index != (int64_t)i || p->replicate < 0 || p->replicate >= r->experiment.sweep.replicates ||
-	    !(p->quantile >= 0 && p->quantile <= 1) || p->reset_step < 0 || p->reset_step > r->total_steps)
-		return cop_fail(err, COP_EINPUT, "'%s': cell %zu is damaged; plan again", path, i);
-	return 0;
+	const struct cop_sweep_config *g = &r->experiment.sweep;
+	size_t k = i % g->reset.n, q = i / g->reset.n % g->quantiles.n, replicate = i / g->reset.n / g->quantiles.n;
+	int64_t step = -1;
+	int rc = cop_point_parse("sweep.reset", g->reset.v[k], r->steps_per_epoch, &step, err);
+	if (!rc && (p->index != (int64_t)i || p->replicate != (int64_t)replicate || p->quantile != g->quantiles.v[q] ||
+		    strcmp(p->reset, g->reset.v[k]) != 0 || p->reset_step != step || step > r->total_steps))
+		rc = cop_fail(err, COP_EINPUT, "'%s': cell %zu is not what experiment.json says; plan again", path, i);
+	return rc;
 }
 
 static int read_cells(struct cop_run *r, const cJSON *root, const char *path, struct cop_err *err)
@@ -99,6 +104,21 @@ bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const stru
 {
 	return strcmp(c->hash, r->hash) == 0 && c->row.index == p->index && c->row.replicate == p->replicate &&
 	       c->row.quantile == p->quantile && c->row.reset_step == p->reset_step;
+}
+
+void cop_run_sweep(const struct cop_run *r)
+{
+	static const char *const names[] = {".", "cells", "state", "jobs"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *folder = cop_run_file(r, names[i]);
+		cop_temporaries_sweep(folder);
+		free(folder);
+	}
+	for (int64_t k = 0; k < r->experiment.sweep.replicates; k++) {
+		char *folder = cop_xasprintf("%s/dense/%" PRId64, r->path, k);
+		cop_temporaries_sweep(folder);
+		free(folder);
+	}
 }
 
 char *cop_run_file(const struct cop_run *r, const char *name)

@@ -33,6 +33,9 @@ void cop_run_release(struct cop_run *r);
 /* Whether a cell's file is of this run and of this point of its grid. */
 bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c);
 
+/* Removes what killed processes of this host left half-written in the run's folders. */
+void cop_run_sweep(const struct cop_run *r);
+
 /* Names of files; the caller frees. */
 char *cop_run_file(const struct cop_run *r, const char *name);
 char *cop_run_checkpoint(const struct cop_run *r, int64_t replicate, int64_t step); /* init, step-…, or final */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "sweep/batch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,11 +44,13 @@ static bool is_slurm(const struct sending *s)
 static int lock_run(const struct cop_run *run, int *fd, struct cop_err *err)
 {
 	char *path = cop_run_file(run, "jobs/lock");
-	int rc = 0;
-	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (*fd < 0)
+	char *folder = cop_folder_of(path);
+	int rc = cop_mkdirs(folder, err);
+	free(folder);
+	*fd = rc ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+	if (!rc && *fd < 0)
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot open '%s'", path);
-	else if (flock(*fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+	else if (!rc && flock(*fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		rc = cop_fail(err, COP_EFAILED, "somebody else is submitting '%s' just now; see 'coppice status'",
 			      run->path);
 	free(path);
@@ -133,29 +136,29 @@ static int send_dense(struct sending *s, const struct cop_ledger *l, struct cop_
 	return send_job(s, "dense", "", (int64_t)l->ndense, is_local(s) ? 1 : 0, command, err);
 }
 
-static int write_list(const struct cop_run *run, const char *name, const int64_t *index, size_t n, struct cop_err *err)
+/* Writes a list of cells and names it; one that is there with the same cells serves again. */
+static int write_list(const struct cop_run *run, const int64_t *index, size_t n, char *name, size_t size,
+		      struct cop_err *err)
 {
 	struct cop_str text = {0};
-	char *path = cop_xasprintf("%s/jobs/%s", run->path, name);
+	int rc = 0;
 	for (size_t i = 0; i < n; i++)
 		cop_str_addf(&text, "%" PRId64 "\n", index[i]);
-	int rc = cop_write_file(path, text.s, text.len, err);
-	cop_str_release(&text);
-	free(path);
-	return rc;
-}
-
-/* A name that no list has yet. */
-static void new_list_name(const struct cop_run *run, char *name, size_t size)
-{
-	for (int k = 0;; k++) {
+	for (int k = 0, found = 0; !found && !rc; k++) {
 		snprintf(name, size, "cells-%04d.list", k);
-		char *path = cop_xasprintf("%s/jobs/%s", run->path, name);
-		bool taken = cop_exists(path);
+		char *path = cop_xasprintf("%s/jobs/%s", run->path, name), *there = NULL;
+		size_t len = 0;
+		if (!cop_exists(path)) {
+			rc = cop_write_file(path, text.s, text.len, err);
+			found = 1;
+		} else if (cop_read_file(path, &there, &len, NULL) == 0) {
+			found = len == text.len && memcmp(there, text.s, len) == 0;
+		}
+		free(there);
 		free(path);
-		if (!taken)
-			return;
 	}
+	cop_str_release(&text);
+	return rc;
 }
 
 /* One array of cells. The whole grid needs no list: task t is cell t. */
@@ -164,10 +167,8 @@ static int send_array(struct sending *s, const int64_t *index, size_t n, struct 
 	char name[64] = "", threads[16] = "0";
 	int rc = 0;
 	int64_t at_once = s->run->experiment.slurm.max_running;
-	if (n < s->run->ncells) {
-		new_list_name(s->run, name, sizeof(name));
-		rc = write_list(s->run, name, index, n, err);
-	}
+	if (n < s->run->ncells)
+		rc = write_list(s->run, index, n, name, sizeof(name), err);
 	if (rc)
 		return rc;
 	if (is_local(s)) {
@@ -253,8 +254,8 @@ int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, st
 	if (rc)
 		goto out;
 	s.program = cop_program_path();
-	if (is_local(&s))
-		rc = note_submitter(run, &submitter, err);
+	cop_run_sweep(run);
+	rc = is_local(&s) ? note_submitter(run, &submitter, err) : cop_batch_check_scripts(run, err);
 	if (!rc)
 		rc = cop_ledger_open(&l, run, err);
 	if (!rc && (!o->redo || !l.queue_known))

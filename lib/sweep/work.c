@@ -28,9 +28,11 @@ static void epoch_ended(const struct cop_trainer *t, void *user)
 	w->state.speed = cop_trainer_speed(t);
 	if (cop_now() - w->noted > STATE_SECONDS)
 		note(w);
-	cop_info("%s: epoch %g of %lld, loss %.4f, validation top-1 %.2f%%, %.0f images/s", w->what,
-		 row[COP_HISTORY_EPOCH], (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS],
-		 100 * row[COP_HISTORY_VAL_TOP1], w->state.speed);
+	char validation[48] = "";
+	if (t->data->validation.n)
+		snprintf(validation, sizeof(validation), ", validation top-1 %.2f%%", 100 * row[COP_HISTORY_VAL_TOP1]);
+	cop_info("%s: epoch %g of %lld, loss %.4f%s, %.0f images/s", w->what, row[COP_HISTORY_EPOCH],
+		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, w->state.speed);
 }
 
 int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,

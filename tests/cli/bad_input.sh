@@ -153,7 +153,7 @@ coppice cell other 0 2>/dev/null || coppice cell other 0
 cp other/cells/000000.h5 run/cells/000001.h5
 expect "a cell of another experiment is not taken for ours" 4 "cell 1 counts as missing: .*000001.h5' belongs to another experiment" coppice collect run
 sed -i 's/"index":.*1,/"index": 7,/' run/cells.json
-refuse "a damaged grid" "cells.json': cell 1 is damaged" coppice status run
+refuse "a damaged grid" "cells.json': cell 1 is not what experiment.json says" coppice status run
 echo '{' >run/cells.json
 refuse "a broken grid" "cells.json' line" coppice status run
 

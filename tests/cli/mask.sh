@@ -93,7 +93,7 @@ EOF
 
 makes() { # makes HOW VALUE SCOPE
 	# not through a pipe: the file must be there before it is looked at
-	coppice mask make c.h5 m.h5 --$1 $2 --scope $3 --json >made.json && "$PYTHON" check.py $1 $2 $3 m.h5 <made.json &&
+	coppice mask make --force c.h5 m.h5 --$1 $2 --scope $3 --json >made.json && "$PYTHON" check.py $1 $2 $3 m.h5 <made.json &&
 		coppice mask show m.h5 --json | "$PYTHON" check.py $1 $2 $3 m.h5
 }
 for q in 0 0.1 0.35 0.5 0.964 0.999 1; do

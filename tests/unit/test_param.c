@@ -69,7 +69,7 @@ static void test_file_errors(void **state)
 		{"{\"name\": \"a\\nb\"}", "holds a line break"},
 		{"{\"slurm\": {\"extra\": [\"rm\"]}}", "'slurm.extra' holds 'rm', which is no sbatch option"},
 		{"[]", "'e.json' line 1: must be an object"},
-		{"{\n\"name\": \"a\"\n", "not valid JSON"},
+		{"{\n\"name\": \"a\"\n", "ends too early"},
 		{"{\"train.epochs\": 3}", "'train.epochs'"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
