@@ -38,7 +38,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* The bar over the cells that run on this machine. */
 struct bar {
-	const struct cop_run *run;
+	const struct cop_submission *submission; /* its cells are those that are run now */
 	size_t ended, failed;
 	double begun;
 };
@@ -50,13 +50,15 @@ static void cell_ended(int64_t index, int exit_code, void *user)
 	b->failed += exit_code != 0;
 	if (exit_code && exit_code != -COP_ESTOPPED)
 		cop_warn("cell %" PRId64 " failed with exit code %d ('coppice status' says why)", index, exit_code);
-	cop_progress("cells", (double)b->ended, (double)b->run->ncells, "%zu of %zu, %zu failed, %.0f s", b->ended,
-		     b->run->ncells, b->failed, cop_now() - b->begun);
+	size_t n = b->submission->cells;
+	double left = (cop_now() - b->begun) / (double)b->ended * (double)(n - b->ended);
+	cop_progress("cells", (double)b->ended, (double)n, "%zu of %zu, %zu failed, about %.0f s left", b->ended, n,
+		     b->failed, left);
 }
 
 int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_submission *s, struct cop_err *err)
 {
-	struct bar bar = {.run = run, .begun = cop_now()};
+	struct bar bar = {.submission = s, .begun = cop_now()};
 	struct cop_submit_options o = {.redo = redo, .jobs = jobs, .cell_ended = cell_ended, .user = &bar};
 	int rc = cop_scheduler_find("local", &o.scheduler, err);
 	cop_stop_on_signals();
