@@ -47,6 +47,9 @@ void cop_parse_args(const struct argp *argp, int argc, char **argv, void *input)
 /* A child parser for commands that take one run: its input is the const char * that becomes the folder's name. */
 const struct argp *cop_run_argument(void);
 
+/* The run's folder that a command without options of its own was given; `about`: what it does, for --help. */
+const char *cop_parse_run(int argc, char **argv, const char *about);
+
 /* Numbers from an option's text; bad ones end the program with exit code 2 and name the option. */
 long long cop_arg_int(struct argp_state *state, const char *option, const char *text, long long min, long long max);
 double cop_arg_real(struct argp_state *state, const char *option, const char *text, double min, double max);

@@ -103,6 +103,14 @@ const struct argp *cop_run_argument(void)
 	return &argp;
 }
 
+const char *cop_parse_run(int argc, char **argv, const char *about)
+{
+	struct argp argp = {.parser = parse_run, .args_doc = "RUN", .doc = about};
+	const char *run = NULL;
+	cop_parse_args(&argp, argc, argv, &run);
+	return run;
+}
+
 long long cop_arg_int(struct argp_state *state, const char *option, const char *text, long long min, long long max)
 {
 	int64_t v;

@@ -36,8 +36,8 @@ int gather_run(const struct cop_run *run, struct cop_err *err)
 		if (r.nmissing) {
 			print_missing(&r);
 			rc = cop_fail(err, COP_EPARTIAL,
-				      "%zu cells are missing ('coppice status' says why, 'coppice redo' does them)",
-				      r.nmissing);
+				      "%zu of %zu cells missing ('coppice status' says why, 'coppice redo' does them)",
+				      r.nmissing, run->ncells);
 		}
 	}
 	cop_results_release(&r);
