@@ -15,7 +15,7 @@ cat >toy.json <<'EOF'
             "prologue": ["export COPPICE_TEST_PROLOGUE=1"]}
 }
 EOF
-sed 's/"epochs": 1/"epochs": 4000/; s/\[0.5, 0.9\]/[0.9]/' toy.json >long.json
+sed 's/"epochs": 1/"epochs": 12000/; s/\[0.5, 0.9\]/[0.9]/' toy.json >long.json
 
 # cells_equal A B: both runs have the same cells, and all their weights and masks have the same bits
 cells_equal() {
