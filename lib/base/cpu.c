@@ -44,17 +44,6 @@ size_t cop_memory_total(void)
 	return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-size_t cop_memory_now(void)
-{
-	unsigned long pages = 0, resident = 0;
-	FILE *f = fopen("/proc/self/statm", "r");
-	if (!f)
-		return 0;
-	int got = fscanf(f, "%lu %lu", &pages, &resident);
-	fclose(f);
-	return got == 2 ? resident * (size_t)sysconf(_SC_PAGESIZE) : 0;
-}
-
 size_t cop_memory_peak(void)
 {
 	struct rusage u;

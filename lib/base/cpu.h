@@ -13,8 +13,7 @@ const char *cop_cpu_name(char *buf, size_t size);
 /* Memory of the machine in bytes. */
 size_t cop_memory_total(void);
 
-/* Resident memory in bytes: now, and the most so far. 0 where unknown. */
-size_t cop_memory_now(void);
+/* The most resident memory so far, in bytes; 0 where unknown. */
 size_t cop_memory_peak(void);
 
 #endif
