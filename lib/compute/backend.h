@@ -10,6 +10,7 @@
 #define COP_COMPUTE_BACKEND_H
 
 #include "base/err.h"
+#include "compute/gather.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,23 +39,12 @@ struct cop_adam {
 	int64_t step; /* from 1: of this parameter set, for the correction of the bias */
 };
 
-/* Images as they lie in a dataset, and how they become the input of a network. */
-struct cop_image_source {
-	const uint8_t *images; /* (N, height, width, channels) */
-	int height, width, channels;
-	const float *scale, *shift; /* (channels): value = pixel * scale + shift */
-};
-
-/* One image of a batch: where it lies, and how it is moved (in pixels) and mirrored. Outside it is black. */
-struct cop_pick {
-	uint32_t index;
-	int16_t dy, dx;
-	bool flip;
-};
-
 struct cop_backend {
 	const char *name;
-	/* x (channels*height*width, ld) from `batch` picks; the columns from batch on become 0. */
+	/*
+	 * x (height*width*channels, ld) from `batch` picks, feature (y*width + x)*channels + c, which is the order of a
+	 * dataset's pixels; the columns from batch on become 0.
+	 */
 	void (*gather)(const struct cop_image_source *s, const struct cop_pick *pick, int batch, int ld, float *x);
 	void (*linear_forward)(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y);
 	/* dx (in, ld) = w^T dy, cut off where x is 0 if d->from_relu. */

@@ -10,7 +10,7 @@
 #include <omp.h>
 #include <stdio.h>
 
-enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = 16 };
+enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = COP_GATHER };
 
 /* What the process may use at most; how many of them work now is OpenMP's own setting. */
 static int threads_set;
@@ -68,7 +68,8 @@ static void cpu_gather(const struct cop_image_source *s, const struct cop_pick *
 	int groups = ld / PICKS;
 #pragma omp parallel for schedule(static)
 	for (int g = 0; g < groups; g++)
-		cop_cpu_gather16(s, pick, g * PICKS, batch, ld, x);
+		cop_gather16(s, pick + g * PICKS, batch - g * PICKS < PICKS ? batch - g * PICKS : PICKS, ld,
+			     x + g * PICKS);
 }
 
 static void cpu_linear_forward(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y)

@@ -6,61 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PICKS = 16 };
-
-/* A moved or mirrored image, pixel by pixel into its column. */
-static void gather_moved(const struct cop_image_source *s, const struct cop_pick *p, int ld, float *column)
-{
-	const uint8_t *image = s->images + (size_t)p->index * (size_t)(s->height * s->width * s->channels);
-	for (int c = 0; c < s->channels; c++)
-		for (int y = 0; y < s->height; y++)
-			for (int x = 0; x < s->width; x++) {
-				int sy = y + p->dy, sx = (p->flip ? s->width - 1 - x : x) + p->dx;
-				bool inside = sy >= 0 && sy < s->height && sx >= 0 && sx < s->width;
-				float v = inside ? image[(sy * s->width + sx) * s->channels + c] : 0.0f;
-				*column = v * s->scale[c] + s->shift[c];
-				column += ld;
-			}
-}
-
-/* Sixteen images that stand as they are: one row of the input at a time, so that whole cache lines are written. */
-COP_CLONES static void gather_plain(const struct cop_image_source *s, const struct cop_pick *pick, int ld, float *x)
-{
-	int pixels = s->height * s->width;
-	const uint8_t *image[PICKS];
-	for (int i = 0; i < PICKS; i++)
-		image[i] = s->images + (size_t)pick[i].index * (size_t)(pixels * s->channels);
-	for (int c = 0; c < s->channels; c++) {
-		float scale = s->scale[c], shift = s->shift[c];
-		for (int p = 0; p < pixels; p++) {
-			float row[PICKS];
-			for (int i = 0; i < PICKS; i++)
-				row[i] = image[i][p * s->channels + c];
-			for (int i = 0; i < PICKS; i++)
-				x[i] = row[i] * scale + shift;
-			x += ld;
-		}
-	}
-}
-
-void cop_cpu_gather16(const struct cop_image_source *s, const struct cop_pick *pick, int first, int batch, int ld,
-		      float *x)
-{
-	int features = s->height * s->width * s->channels;
-	int n = batch - first < PICKS ? batch - first : PICKS;
-	bool plain = n == PICKS;
-	for (int i = 0; i < n; i++)
-		plain = plain && !pick[first + i].dy && !pick[first + i].dx && !pick[first + i].flip;
-	if (plain) {
-		gather_plain(s, pick + first, ld, x + first);
-		return;
-	}
-	for (int i = 0; i < n; i++)
-		gather_moved(s, &pick[first + i], ld, x + first + i);
-	for (int f = 0; f < features && n < PICKS; f++)
-		memset(x + (size_t)f * (size_t)ld + first + (n > 0 ? n : 0), 0,
-		       (size_t)(PICKS - (n > 0 ? n : 0)) * sizeof(float));
-}
+enum { SUMS = 16 };
 
 COP_CLONES void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y)
 {
@@ -85,12 +31,12 @@ COP_CLONES void cop_cpu_cut(size_t n, const float *x, float *dx)
 COP_CLONES void cop_cpu_row_sums(int rows, int ld, const float *dy, float *sum)
 {
 	for (int r = 0; r < rows; r++, dy += ld) {
-		float part[PICKS] = {0};
-		for (int i = 0; i < ld; i += PICKS)
-			for (int j = 0; j < PICKS; j++)
+		float part[SUMS] = {0};
+		for (int i = 0; i < ld; i += SUMS)
+			for (int j = 0; j < SUMS; j++)
 				part[j] += dy[i + j];
 		float all = 0.0f;
-		for (int j = 0; j < PICKS; j++)
+		for (int j = 0; j < SUMS; j++)
 			all += part[j];
 		sum[r] = all;
 	}

@@ -4,9 +4,6 @@
 
 #include "compute/backend.h"
 
-/* Columns first..first+15 of x (channels*height*width, ld); those from `batch` on become 0. */
-void cop_cpu_gather16(const struct cop_image_source *s, const struct cop_pick *pick, int first, int batch, int ld,
-		      float *x);
 void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y); /* y (rows, ld) += b, then ReLU */
 void cop_cpu_cut(size_t n, const float *x, float *dx);                    /* dx = x > 0 ? dx : 0 */
 void cop_cpu_row_sums(int rows, int ld, const float *dy, float *sum);     /* sum (rows) */

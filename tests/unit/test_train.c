@@ -293,69 +293,6 @@ static void test_augmentation(void **state)
 	cop_data_release(&moved);
 }
 
-/* One image the slow way: padded with black, cropped, mirrored, scaled; value (c, y, x). */
-static float moved_pixel(const struct cop_image_source *s, const struct cop_pick *p, int ch, int y, int x)
-{
-	enum { PAD = 8 };
-	static uint8_t padded[32 + 2 * PAD][32 + 2 * PAD];
-	memset(padded, 0, sizeof(padded));
-	for (int i = 0; i < s->height; i++)
-		for (int j = 0; j < s->width; j++)
-			padded[i + PAD][j + PAD] =
-				s->images[((p->index * (size_t)s->height + (size_t)i) * (size_t)s->width + (size_t)j) *
-						  (size_t)s->channels +
-					  (size_t)ch];
-	int from = p->flip ? s->width - 1 - x : x;
-	return (float)padded[PAD + p->dy + y][PAD + p->dx + from] * s->scale[ch] + s->shift[ch];
-}
-
-static void check_gather(int channels, int batch, bool still, uint32_t seed)
-{
-	enum { H = 7, W = 9, IMAGES = 40 };
-	uint8_t images[IMAGES * H * W * 3];
-	const float scale[3] = {0.01f, 0.3f, 2.0f}, shift[3] = {-1, 0.25f, 7};
-	struct cop_pick pick[48];
-	struct cop_stream s;
-	cop_stream_init(&s, seed, COP_PURPOSE_TEST, 0, 0);
-	for (size_t i = 0; i < sizeof(images); i++)
-		images[i] = (uint8_t)cop_stream_below(&s, 256);
-	for (int i = 0; i < batch; i++) {
-		pick[i] = (struct cop_pick){.index = cop_stream_below(&s, IMAGES)};
-		if (still || cop_stream_below(&s, 4) == 0)
-			continue;
-		pick[i].dy = (int16_t)((int)cop_stream_below(&s, 17) - 8);
-		pick[i].dx = (int16_t)((int)cop_stream_below(&s, 17) - 8);
-		pick[i].flip = cop_stream_below(&s, 2);
-	}
-	struct cop_image_source source = {
-		.images = images, .height = H, .width = W, .channels = channels, .scale = scale, .shift = shift};
-	int ld = cop_leading(batch);
-	float x[3 * H * W * 48];
-	for (size_t i = 0; i < sizeof(x) / sizeof(x[0]); i++)
-		x[i] = NAN;
-	cop_cpu_backend.gather(&source, pick, batch, ld, x);
-	for (int c = 0; c < channels; c++)
-		for (int y = 0; y < H; y++)
-			for (int k = 0; k < W; k++)
-				for (int i = 0; i < ld; i++) {
-					float wanted = i < batch ? moved_pixel(&source, &pick[i], c, y, k) : 0;
-					if (x[((c * H + y) * W + k) * ld + i] != wanted)
-						fail_msg("seed %u, batch %d: image %d at (%d,%d,%d)", seed, batch, i, c,
-							 y, k);
-				}
-}
-
-static void test_gather(void **state)
-{
-	(void)state;
-	const int batches[] = {1, 15, 16, 17, 48};
-	for (uint32_t k = 0; k < 5; k++)
-		for (int channels = 1; channels <= 3; channels += 2) {
-			check_gather(channels, batches[k], true, 300 + k);
-			check_gather(channels, batches[k], false, 310 + k);
-		}
-}
-
 /* A trainer of a network with `hidden` units in each of its layers. */
 static void begin(struct cop_trainer *t, const struct cop_train_config *c, int64_t *hidden, size_t nhidden)
 {
@@ -655,13 +592,13 @@ static void test_initialisation(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_points),          cmocka_unit_test(test_schedules),
-		cmocka_unit_test(test_bad_schedules),   cmocka_unit_test(test_split),
-		cmocka_unit_test(test_batches),         cmocka_unit_test(test_augmentation),
-		cmocka_unit_test(test_gather),          cmocka_unit_test(test_initialisation),
-		cmocka_unit_test(test_learning),        cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_resuming),        cmocka_unit_test(test_stopping),
-		cmocka_unit_test(test_masked_training), cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_points),         cmocka_unit_test(test_schedules),
+		cmocka_unit_test(test_bad_schedules),  cmocka_unit_test(test_split),
+		cmocka_unit_test(test_batches),        cmocka_unit_test(test_augmentation),
+		cmocka_unit_test(test_initialisation), cmocka_unit_test(test_learning),
+		cmocka_unit_test(test_threads),        cmocka_unit_test(test_resuming),
+		cmocka_unit_test(test_stopping),       cmocka_unit_test(test_masked_training),
+		cmocka_unit_test(test_refusals),
 	};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, make_data, remove_data);
