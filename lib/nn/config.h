@@ -4,8 +4,16 @@
 
 #include "base/param.h"
 
-enum cop_model_name { COP_MODEL_LENET };
-#define COP_MODEL_CHOICES "lenet"
+enum cop_model_name {
+	COP_MODEL_LENET,
+	COP_MODEL_CONV2,
+	COP_MODEL_CONV4,
+	COP_MODEL_CONV6,
+	COP_MODEL_RESNET,
+	COP_MODEL_VGG,
+	COP_MODEL_MOBILENET_V2
+};
+#define COP_MODEL_CHOICES "lenet|conv2|conv4|conv6|resnet|vgg|mobilenet_v2"
 
 enum cop_init { COP_INIT_KAIMING_NORMAL, COP_INIT_GLOROT_NORMAL, COP_INIT_GLOROT_UNIFORM };
 #define COP_INIT_CHOICES "kaiming_normal|glorot_normal|glorot_uniform"
@@ -13,6 +21,9 @@ enum cop_init { COP_INIT_KAIMING_NORMAL, COP_INIT_GLOROT_NORMAL, COP_INIT_GLOROT
 struct cop_model_config {
 	int name, init; /* of the enums above */
 	struct cop_ints hidden;
+	int64_t depth; /* 0: the network's own */
+	double width;  /* multiplies the channels; 0 stands for 1 */
+	double dropout;
 };
 
 enum cop_normalize { COP_NORMALIZE_STANDARD, COP_NORMALIZE_UNIT };

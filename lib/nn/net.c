@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "nn/models.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,6 +26,9 @@ static void add_layer(struct cop_net *net, int in, int out, bool relu)
 int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int inputs, int classes, struct cop_err *err)
 {
 	*net = (struct cop_net){.inputs = inputs, .classes = classes};
+	if (m->name != COP_MODEL_LENET)
+		return cop_fail(err, COP_EMISSING, "this version trains the network 'lenet' only, not '%s'",
+				cop_model_name(m->name));
 	if (inputs < 1 || classes < 2)
 		return cop_fail(err, COP_EINPUT, "a network needs at least one input and two classes, not %d and %d",
 				inputs, classes);

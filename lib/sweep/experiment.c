@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "nn/models.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,6 +19,12 @@ static const struct cop_param table[] = {
 	{"model.name", COP_PARAM_CHOICE, AT(model.name), "\"lenet\"", 0, 0, COP_MODEL_CHOICES, "network",
 	 COP_PARAM_COMPUTES},
 	{"model.hidden", COP_PARAM_INTS, AT(model.hidden), "[300, 100]", 1, 1e6, NULL, "sizes of the hidden layers",
+	 COP_PARAM_COMPUTES},
+	{"model.depth", COP_PARAM_INT, AT(model.depth), "0", 0, 1000, NULL, "resnet, vgg: layers; 0: its own",
+	 COP_PARAM_COMPUTES},
+	{"model.width", COP_PARAM_REAL, AT(model.width), "1", 0.01, 64, NULL,
+	 "resnet, vgg, mobilenet_v2: multiplies the channels", COP_PARAM_COMPUTES},
+	{"model.dropout", COP_PARAM_REAL, AT(model.dropout), "0", 0, 0.99, NULL, "mobilenet_v2: before the last layer",
 	 COP_PARAM_COMPUTES},
 	{"model.init", COP_PARAM_CHOICE, AT(model.init), "\"kaiming_normal\"", 0, 0, COP_INIT_CHOICES, "initialisation",
 	 COP_PARAM_COMPUTES},
@@ -153,6 +160,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 	rc = check_lists(e, name, err);
 	if (!rc)
 		rc = check_lines(e, name, err);
+	if (!rc && cop_model_settle(&e->model, err))
+		rc = cop_context(err, "'%s'", name);
 	if (rc)
 		cop_experiment_release(e);
 	return rc;
