@@ -370,6 +370,34 @@ static void test_conv_by_hand(void **state)
 	leave(&g, &r);
 }
 
+/* Four channels in two groups, each to two; height and width with settings of their own. */
+static void test_groups_by_hand(void **state)
+{
+	(void)state;
+	struct cop_graph g = {0};
+	struct graph64 r;
+	cop_graph_input(&g, 4, 3, 2);
+	cop_graph_conv(&g, 0, "conv",
+		       &(struct cop_conv_spec){.out = 4,
+					       .kernel = {2, 1},
+					       .stride = {1, 2},
+					       .padding = {0, 1},
+					       .dilation = {2, 1},
+					       .groups = 2});
+	one_node(&g, &r, 1);
+	/* a channel's pixels are its number in front of 1 2, 3 4, 5 6; of the columns -1 and 1 the first is padding */
+	for (int c = 0; c < 4; c++)
+		for (int i = 0; i < 6; i++)
+			r.y[0][c * 6 + i] = 10 * c + i + 1;
+	const double w[] = {1, 0, 0, 0, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 3};
+	memcpy(r.param + g.node[1].weight, w, sizeof(w));
+	graph64_forward(&r, true);
+	assert_int_equal(g.node[1].h, 1);
+	assert_int_equal(g.node[1].w, 2);
+	expect(&r, r.y[1], (const double[]){0, 2, 0, 6 + 2 * 12, 0, 22, 0, 3 * 36}, 8);
+	leave(&g, &r);
+}
+
 static void test_batch_norm_by_hand(void **state)
 {
 	(void)state;
@@ -448,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_conv_by_hand),
+		cmocka_unit_test(test_groups_by_hand),
 		cmocka_unit_test(test_batch_norm_by_hand),
 		cmocka_unit_test(test_max_pool_by_hand),
 		cmocka_unit_test(test_others_by_hand),
