@@ -42,6 +42,7 @@ void graph64_init(struct graph64 *r, const struct cop_graph *g, int batch)
 	*r = (struct graph64){.graph = g, .batch = batch};
 	r->param = doubles(g->params.total);
 	r->grad = doubles(g->params.total);
+	r->gross = doubles(g->params.total);
 	r->buffer = doubles(g->buffers.total);
 	r->updated = doubles(g->buffers.total);
 	double ***table[] = {&r->y, &r->dy, &r->mean, &r->variance, &r->keep};
@@ -73,6 +74,7 @@ void graph64_release(struct graph64 *r)
 	}
 	free(r->param);
 	free(r->grad);
+	free(r->gross);
 	free(r->buffer);
 	free(r->updated);
 	*r = (struct graph64){0};
@@ -86,16 +88,23 @@ void graph64_load(struct graph64 *r, const float *param, const float *buffer)
 		r->buffer[i] = (double)buffer[i];
 }
 
+/* One more term of the gradient of parameter i. */
+static void add_term(struct graph64 *r, size_t i, double term)
+{
+	r->grad[i] += term;
+	r->gross[i] += fabs(term);
+}
+
 /*
- * One output (n,o,y,x) of a convolution and all that it reads. Forward: returns the sum; backward (dw is there): its
- * gradient g goes to the weights and the data.
+ * One output (n,o,y,x) of a convolution and all that it reads. Returns the sum; backward, its gradient g goes to
+ * the weights and the data.
  */
-static double conv_point(const struct ends *e, int n, int o, int y, int x, const double *w, double g, double *dw)
+static double conv_point(struct graph64 *r, const struct ends *e, int n, int o, int y, int x, double g, bool backward)
 {
 	const struct cop_conv_spec *s = &e->d->conv;
 	int each = e->in->c / s->groups, first = o / (e->d->c / s->groups) * each;
 	double sum = 0;
-	size_t tap = (size_t)o * (size_t)each * (size_t)s->kernel[0] * (size_t)s->kernel[1];
+	size_t tap = e->d->weight + (size_t)o * (size_t)each * (size_t)s->kernel[0] * (size_t)s->kernel[1];
 	for (int c = 0; c < each; c++)
 		for (int i = 0; i < s->kernel[0]; i++)
 			for (int j = 0; j < s->kernel[1]; j++, tap++) {
@@ -104,10 +113,10 @@ static double conv_point(const struct ends *e, int n, int o, int y, int x, const
 				if (iy < 0 || iy >= e->in->h || ix < 0 || ix >= e->in->w)
 					continue;
 				size_t from = at(e->in, n, first + c, iy, ix);
-				sum += w[tap] * e->x[from];
-				if (dw) {
-					dw[tap] += g * e->x[from];
-					e->dx[from] += g * w[tap];
+				sum += r->param[tap] * e->x[from];
+				if (backward) {
+					add_term(r, tap, g * e->x[from]);
+					e->dx[from] += g * r->param[tap];
 				}
 			}
 	return sum;
@@ -121,8 +130,7 @@ static void conv_forward(struct graph64 *r, int k, bool training)
 		for (int o = 0; o < e.d->c; o++)
 			for (int y = 0; y < e.d->h; y++)
 				for (int x = 0; x < e.d->w; x++)
-					e.y[at(e.d, n, o, y, x)] = conv_point(&e, n, o, y, x, r->param + e.d->weight, 0,
-									      NULL) +
+					e.y[at(e.d, n, o, y, x)] = conv_point(r, &e, n, o, y, x, 0, false) +
 								   (e.d->bias ? r->param[e.d->bias_at + (size_t)o] : 0);
 }
 
@@ -134,9 +142,9 @@ static void conv_backward(struct graph64 *r, int k)
 			for (int y = 0; y < e.d->h; y++)
 				for (int x = 0; x < e.d->w; x++) {
 					double g = e.dy[at(e.d, n, o, y, x)];
-					conv_point(&e, n, o, y, x, r->param + e.d->weight, g, r->grad + e.d->weight);
+					conv_point(r, &e, n, o, y, x, g, true);
 					if (e.d->bias)
-						r->grad[e.d->bias_at + (size_t)o] += g;
+						add_term(r, e.d->bias_at + (size_t)o, g);
 				}
 }
 
@@ -162,11 +170,11 @@ static void linear_backward(struct graph64 *r, int k)
 			size_t row = e.d->weight + (size_t)o * (size_t)e.in->c;
 			double g = e.dy[n * e.d->c + o];
 			for (int i = 0; i < e.in->c; i++) {
-				r->grad[row + (size_t)i] += g * e.x[n * e.in->c + i];
+				add_term(r, row + (size_t)i, g * e.x[n * e.in->c + i]);
 				e.dx[n * e.in->c + i] += g * r->param[row + (size_t)i];
 			}
 			if (e.d->bias)
-				r->grad[e.d->bias_at + (size_t)o] += g;
+				add_term(r, e.d->bias_at + (size_t)o, g);
 		}
 }
 
@@ -226,14 +234,16 @@ static void batch_norm_backward(struct graph64 *r, int k)
 	double m = (double)r->batch * e.d->h * e.d->w;
 	for (int c = 0; c < e.d->c; c++) {
 		double gamma = r->param[e.d->weight + (size_t)c], mean = r->mean[k][c];
-		double s = sqrt(r->variance[k][c] + e.d->epsilon), dgamma = 0;
-		double dbeta = channel_sum(e.d, r->batch, c, e.dy, NULL, 0);
+		double s = sqrt(r->variance[k][c] + e.d->epsilon);
+		size_t to_gamma = e.d->weight + (size_t)c, to_beta = e.d->bias_at + (size_t)c;
 		for (int n = 0; n < r->batch; n++)
 			for (int y = 0; y < e.d->h; y++)
 				for (int x = 0; x < e.d->w; x++) {
 					size_t i = at(e.d, n, c, y, x);
-					dgamma += e.dy[i] * (e.x[i] - mean) / s;
+					add_term(r, to_gamma, e.dy[i] * (e.x[i] - mean) / s);
+					add_term(r, to_beta, e.dy[i]);
 				}
+		double dgamma = r->grad[to_gamma], dbeta = r->grad[to_beta];
 		for (int n = 0; n < r->batch; n++)
 			for (int y = 0; y < e.d->h; y++)
 				for (int x = 0; x < e.d->w; x++) {
@@ -241,8 +251,6 @@ static void batch_norm_backward(struct graph64 *r, int k)
 					double z = (e.x[i] - mean) / s;
 					e.dx[i] += gamma / s * (e.dy[i] - dbeta / m - z * dgamma / m);
 				}
-		r->grad[e.d->weight + (size_t)c] += dgamma;
-		r->grad[e.d->bias_at + (size_t)c] += dbeta;
 	}
 }
 
@@ -435,6 +443,7 @@ void graph64_forward(struct graph64 *r, bool training)
 void graph64_backward(struct graph64 *r)
 {
 	memset(r->grad, 0, r->graph->params.total * sizeof(double));
+	memset(r->gross, 0, r->graph->params.total * sizeof(double));
 	for (int k = 0; k < r->graph->n - 1; k++)
 		memset(r->dy[k], 0, graph64_count(r, k) * sizeof(double));
 	for (int k = r->graph->n - 1; k > 0; k--)

@@ -13,6 +13,7 @@ struct graph64 {
 	const struct cop_graph *graph;
 	int batch;
 	double *param, *grad;      /* (params.total) */
+	double *gross;             /* (params.total): the gradients' terms added up without their signs */
 	double *buffer, *updated;  /* (buffers.total): running statistics before the forward pass, and after it */
 	double **y, **dy;          /* of each node, (N,C,H,W); y[0] is the caller's to fill, dy[last] too */
 	double **mean, **variance; /* batch norm: (C), what the forward pass normalised with */
@@ -39,7 +40,7 @@ void graph64_forward(struct graph64 *r, bool training);
 /* The mean softmax cross-entropy of the last node's (N,K,1,1) against label (N), and its gradient into dy[last]. */
 double graph64_loss(struct graph64 *r, const int32_t *label);
 
-/* After a forward pass in training: dy[last] -> dy of every node, and `grad`. */
+/* After a forward pass in training: dy[last] -> dy of every node, `grad` and `gross`. */
 void graph64_backward(struct graph64 *r);
 
 /*
