@@ -171,6 +171,23 @@ cJSON *cop_json_number(double v)
 	return cJSON_CreateRaw(text);
 }
 
+cJSON *cop_json_exact(const cJSON *v)
+{
+	if (cJSON_IsNumber(v))
+		return cop_json_number(v->valuedouble);
+	if (!cJSON_IsArray(v) && !cJSON_IsObject(v))
+		return cJSON_Duplicate(v, 0);
+	cJSON *copy = cJSON_IsArray(v) ? cJSON_CreateArray() : cJSON_CreateObject();
+	const cJSON *item;
+	cJSON_ArrayForEach (item, v) {
+		if (cJSON_IsArray(v))
+			cJSON_AddItemToArray(copy, cop_json_exact(item));
+		else
+			cJSON_AddItemToObject(copy, item->string, cop_json_exact(item));
+	}
+	return copy;
+}
+
 void cop_json_add_num(cJSON *object, const char *key, double v)
 {
 	cJSON_AddItemToObject(object, key, cop_json_number(v));

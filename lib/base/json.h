@@ -34,6 +34,9 @@ bool cop_json_bool(const cJSON *object, const char *key, bool otherwise);
  * text to it, so not to be asked for its value). NaN and infinities, which JSON lacks, become null.
  */
 cJSON *cop_json_number(double v);
+/* A copy for printing, all of its numbers in as many digits; the caller deletes it. */
+cJSON *cop_json_exact(const cJSON *v);
+
 void cop_json_add_num(cJSON *object, const char *key, double v);
 
 #endif

@@ -142,7 +142,7 @@ static int take_choice(const struct cop_param *d, const cJSON *v, int *to, const
 
 static void free_value(const struct cop_param *d, void *field)
 {
-	if (d->kind == COP_PARAM_STRING) {
+	if (d->kind == COP_PARAM_STRING || d->kind == COP_PARAM_JSON) {
 		free(*(char **)field);
 		*(char **)field = NULL;
 	} else if (d->kind == COP_PARAM_INTS || d->kind == COP_PARAM_REALS) {
@@ -197,6 +197,16 @@ static int take_list(const struct cop_param *d, const cJSON *v, void *field, con
 	return 0;
 }
 
+/* The value without blanks, its numbers in full; the caller frees. */
+static char *json_text(const cJSON *v)
+{
+	cJSON *exact = cop_json_exact(v);
+	char *printed = cJSON_PrintUnformatted(exact), *text = cop_xstrdup(printed ? printed : "null");
+	cJSON_free(printed);
+	cJSON_Delete(exact);
+	return text;
+}
+
 static int take_value(const struct cop_param *d, const cJSON *v, void *config, const struct origin *o,
 		      struct cop_err *err)
 {
@@ -224,6 +234,10 @@ static int take_value(const struct cop_param *d, const cJSON *v, void *config, c
 		return 0;
 	case COP_PARAM_CHOICE:
 		return take_choice(d, v, field, o, err);
+	case COP_PARAM_JSON:
+		free_value(d, field);
+		*(char **)field = json_text(v);
+		return 0;
 	default:
 		return take_list(d, v, field, o, err);
 	}
@@ -275,11 +289,24 @@ static int read_group(struct reading *r, const char *path, const struct origin *
 	return cJSON_IsObject(by_path(r->root, path)) ? 0 : refuse(o, path, r->err, "must be an object");
 }
 
+/* Whether `path` leads into a value of which the table says no more than that it is JSON. */
+static bool is_inside(const struct cop_params *p, const char *path)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		size_t n = strlen(p->table[i].key);
+		if (p->table[i].kind == COP_PARAM_JSON && strncmp(p->table[i].key, path, n) == 0 && path[n] == '.')
+			return true;
+	}
+	return false;
+}
+
 static int read_key(const char *path, const char *at, void *user)
 {
 	struct reading *r = user;
 	struct origin o = {.name = r->name, .line = cop_line_of(r->text, at)};
 	const struct cop_param *d = find(r->p, path);
+	if (is_inside(r->p, path))
+		return 0;
 	if (!d && is_group(r->p, path))
 		return read_group(r, path, &o);
 	if (!d)
@@ -369,6 +396,14 @@ static cJSON *choice_json(const struct cop_param *d, int k)
 	return v;
 }
 
+/* Of text that json_text() gave; nothing: null. */
+static cJSON *json_of(const char *text)
+{
+	cJSON *v = text ? cJSON_Parse(text) : NULL, *exact = v ? cop_json_exact(v) : cJSON_CreateNull();
+	cJSON_Delete(v);
+	return exact;
+}
+
 static cJSON *value_json(const struct cop_param *d, const void *config)
 {
 	const void *field = (const char *)config + d->offset;
@@ -383,6 +418,8 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 		return cJSON_CreateString(*(char *const *)field ? *(char *const *)field : "");
 	case COP_PARAM_CHOICE:
 		return choice_json(d, *(const int *)field);
+	case COP_PARAM_JSON:
+		return json_of(*(char *const *)field);
 	default:
 		break;
 	}

@@ -15,14 +15,15 @@
 struct cJSON;
 
 enum cop_param_kind {
-	COP_PARAM_INT,    /* int64_t */
-	COP_PARAM_REAL,   /* double */
-	COP_PARAM_BOOL,   /* bool */
-	COP_PARAM_STRING, /* char *, owned */
-	COP_PARAM_CHOICE, /* int: the place in `choices` */
-	COP_PARAM_INTS,   /* struct cop_ints */
-	COP_PARAM_REALS,  /* struct cop_reals */
-	COP_PARAM_STRINGS /* struct cop_strings */
+	COP_PARAM_INT,     /* int64_t */
+	COP_PARAM_REAL,    /* double */
+	COP_PARAM_BOOL,    /* bool */
+	COP_PARAM_STRING,  /* char *, owned */
+	COP_PARAM_CHOICE,  /* int: the place in `choices` */
+	COP_PARAM_INTS,    /* struct cop_ints */
+	COP_PARAM_REALS,   /* struct cop_reals */
+	COP_PARAM_STRINGS, /* struct cop_strings */
+	COP_PARAM_JSON     /* char *, owned: any value, as JSON without blanks */
 };
 
 struct cop_ints {

@@ -11,9 +11,10 @@ enum cop_model_name {
 	COP_MODEL_CONV6,
 	COP_MODEL_RESNET,
 	COP_MODEL_VGG,
-	COP_MODEL_MOBILENET_V2
+	COP_MODEL_MOBILENET_V2,
+	COP_MODEL_GRAPH
 };
-#define COP_MODEL_CHOICES "lenet|conv2|conv4|conv6|resnet|vgg|mobilenet_v2"
+#define COP_MODEL_CHOICES "lenet|conv2|conv4|conv6|resnet|vgg|mobilenet_v2|graph"
 
 enum cop_init { COP_INIT_KAIMING_NORMAL, COP_INIT_GLOROT_NORMAL, COP_INIT_GLOROT_UNIFORM };
 #define COP_INIT_CHOICES "kaiming_normal|glorot_normal|glorot_uniform"
@@ -24,6 +25,7 @@ struct cop_model_config {
 	int64_t depth; /* 0: the network's own */
 	double width;  /* multiplies the channels; 0 stands for 1 */
 	double dropout;
+	char *layers; /* graph: a list in JSON; NULL stands for [] */
 };
 
 enum cop_normalize { COP_NORMALIZE_STANDARD, COP_NORMALIZE_UNIT };

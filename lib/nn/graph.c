@@ -80,9 +80,14 @@ void cop_graph_name(struct cop_graph *g, int node, const char *name)
 {
 	if (g->error.code || !name)
 		return;
-	if (!*name || strlen(name) >= COP_NODE_NAME || strpbrk(name, "/ \t\n.")) {
-		cop_graph_fail(g, "'%.80s' is no name for a layer: 1 to %d characters, no '/', '.' or blanks", name,
-			       COP_NODE_NAME - 1);
+	bool good = *name && strlen(name) < COP_NODE_NAME;
+	for (const char *p = name; *p; p++)
+		good = good && !strchr("/ .\177", *p) && (*p & 0xe0) != 0;
+	if (!good) {
+		cop_graph_fail(g,
+			       "'%.80s' is no name for a layer: 1 to %d characters, no '/', '.', blanks or "
+			       "control characters",
+			       name, COP_NODE_NAME - 1);
 		return;
 	}
 	for (int i = 0; i < g->n; i++)
@@ -227,6 +232,8 @@ static int pool(struct cop_graph *g, enum cop_op op, int input, const struct cop
 		if (d->conv.dilation[i] != 1 || 2 * d->conv.padding[i] > d->conv.kernel[i])
 			return cop_graph_fail(g, "'%s': a pool has no dilation, and padding of half its window at most",
 					      d->name);
+	if (!fits(d->c, d->h, d->w))
+		return cop_graph_fail(g, "'%s' is too large", d->name);
 	return g->n - 1;
 }
 

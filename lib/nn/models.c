@@ -11,17 +11,15 @@
 
 enum { DEPTHS = 6 };
 
-enum { KEY_HIDDEN = 1, KEY_DEPTH = 2, KEY_WIDTH = 4, KEY_DROPOUT = 8 };
+enum { KEY_HIDDEN = 1, KEY_DEPTH = 2, KEY_WIDTH = 4, KEY_DROPOUT = 8, KEY_LAYERS = 16 };
 
 /* The keys that not every network knows. */
 static const struct {
 	unsigned bit;
 	const char *key;
 } keys[] = {
-	{KEY_HIDDEN, "model.hidden"},
-	{KEY_DEPTH, "model.depth"},
-	{KEY_WIDTH, "model.width"},
-	{KEY_DROPOUT, "model.dropout"},
+	{KEY_HIDDEN, "model.hidden"},   {KEY_DEPTH, "model.depth"},   {KEY_WIDTH, "model.width"},
+	{KEY_DROPOUT, "model.dropout"}, {KEY_LAYERS, "model.layers"},
 };
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
@@ -42,6 +40,7 @@ static const struct network {
 	[COP_MODEL_VGG] = {"vgg", cop_build_vgg, KEY_DEPTH | KEY_WIDTH, {11, 13, 16, 19}, 16, {3, 32, 32, 10}},
 	[COP_MODEL_MOBILENET_V2] =
 		{"mobilenet_v2", cop_build_mobilenet_v2, KEY_WIDTH | KEY_DROPOUT, {0}, 0, {3, 64, 64, 1000}},
+	[COP_MODEL_GRAPH] = {"graph", cop_build_layers, KEY_LAYERS, {0}, 0, {3, 32, 32, 10}},
 };
 enum { NETWORKS = sizeof(networks) / sizeof(networks[0]) };
 
@@ -73,6 +72,8 @@ static unsigned keys_set(const struct cop_model_config *m)
 		set |= KEY_WIDTH;
 	if (m->dropout != 0)
 		set |= KEY_DROPOUT;
+	if (m->layers && strcmp(m->layers, "[]") != 0)
+		set |= KEY_LAYERS;
 	return set;
 }
 
@@ -115,10 +116,12 @@ static int check_depth(const struct network *own, int64_t depth, struct cop_err 
 int cop_model_settle(struct cop_model_config *m, struct cop_err *err)
 {
 	const struct network *own = network_of(m->name);
-	unsigned strange = keys_set(m) & ~own->keys;
+	unsigned set = keys_set(m), strange = set & ~own->keys;
 	for (size_t i = 0; i < KEYS; i++)
 		if (strange & keys[i].bit)
 			return refuse_key(own, i, err);
+	if ((own->keys & KEY_LAYERS) && !(set & KEY_LAYERS))
+		return cop_fail(err, COP_EINPUT, "'%s' needs 'model.layers', a list of its layers", own->name);
 	if (m->width == 0)
 		m->width = 1;
 	if (m->depth == 0)

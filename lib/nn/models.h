@@ -6,6 +6,7 @@
  *   resnet         residual networks for small images, depth 6n+2 (He et al. 2015, section 4.2), projection shortcuts
  *   vgg            VGG with batch norm for small images (Simonyan & Zisserman 2015; Renda et al. 2020)
  *   mobilenet_v2   inverted residuals (Sandler et al. 2018)
+ *   graph          any other, layer by layer (docs/experiment.md)
  */
 #ifndef COP_NN_MODELS_H
 #define COP_NN_MODELS_H

@@ -8,6 +8,7 @@ void cop_build_lenet(struct cop_graph *g, const struct cop_model_config *m, int 
 void cop_build_conv(struct cop_graph *g, const struct cop_model_config *m, int classes);
 void cop_build_vgg(struct cop_graph *g, const struct cop_model_config *m, int classes);
 void cop_build_resnet(struct cop_graph *g, const struct cop_model_config *m, int classes);
+void cop_build_layers(struct cop_graph *g, const struct cop_model_config *m, int classes);
 void cop_build_mobilenet_v2(struct cop_graph *g, const struct cop_model_config *m, int classes);
 
 /* A convolution with a square window and no bias, padded so that stride 1 keeps the size, then batch norm: "NAMEconv"

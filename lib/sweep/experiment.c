@@ -26,6 +26,8 @@ static const struct cop_param table[] = {
 	 "resnet, vgg, mobilenet_v2: multiplies the channels", COP_PARAM_COMPUTES},
 	{"model.dropout", COP_PARAM_REAL, AT(model.dropout), "0", 0, 0.99, NULL, "mobilenet_v2: before the last layer",
 	 COP_PARAM_COMPUTES},
+	{"model.layers", COP_PARAM_JSON, AT(model.layers), "[]", 0, 0, NULL, "graph: a list of its layers",
+	 COP_PARAM_COMPUTES},
 	{"model.init", COP_PARAM_CHOICE, AT(model.init), "\"kaiming_normal\"", 0, 0, COP_INIT_CHOICES, "initialisation",
 	 COP_PARAM_COMPUTES},
 	{"data.path", COP_PARAM_STRING, AT(data.path), "\"" COP_DATA_GLYPHS "\"", 0, 0, NULL,

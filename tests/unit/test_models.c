@@ -1,4 +1,6 @@
 /* Networks by name: parameters, statistics and multiply-accumulates against numbers that are known, and errors. */
+#include "base/mem.h"
+#include "base/str.h"
 #include "nn/models.h"
 #include "sweep/experiment.h"
 
@@ -110,6 +112,7 @@ static void test_tensors(void **state)
 static void test_names(void **state)
 {
 	(void)state;
+	char layers[] = "[{\"op\": \"flatten\"}, {\"op\": \"linear\", \"out\": \"classes\"}]";
 	const char *choice = COP_MODEL_CHOICES;
 	for (int name = 0; *choice; name++) {
 		size_t n = strcspn(choice, "|");
@@ -118,7 +121,7 @@ static void test_names(void **state)
 		choice += n + (choice[n] == '|');
 		struct cop_graph g = {0};
 		struct cop_err err = {0};
-		const struct cop_model_config m = {.name = name};
+		const struct cop_model_config m = {.name = name, .layers = name == COP_MODEL_GRAPH ? layers : NULL};
 		const int *u = cop_model_usual(name);
 		assert_int_equal(cop_model_build(&g, &m, u[0], u[1], u[2], u[3], &err), 0);
 		cop_graph_release(&g);
@@ -170,6 +173,155 @@ static void test_errors(void **state)
 		refused(&cases[i].m, cases[i].side, cases[i].classes, cases[i].wanted);
 }
 
+/* The network of a list of layers. */
+static int build_layers(struct cop_graph *g, const char *layers, struct cop_err *err)
+{
+	char *text = cop_xstrdup(layers);
+	const struct cop_model_config m = {.name = COP_MODEL_GRAPH, .layers = text};
+	*g = (struct cop_graph){0};
+	*err = (struct cop_err){0};
+	int rc = cop_model_build(g, &m, 3, 12, 16, 10, err);
+	free(text);
+	return rc;
+}
+
+#define LAST "{\"op\": \"linear\", \"out\": \"classes\"}]"
+
+static void test_layers(void **state)
+{
+	(void)state;
+	struct cop_graph g;
+	struct cop_err err;
+	const char *text = "[{\"op\": \"conv\", \"name\": \"c1\", \"out\": 6, \"kernel\": [3, 1], \"stride\": [1, 2], "
+			   "\"bias\": false,"
+			   "  \"padding\": [1, 0]},"
+			   " {\"op\": \"batch_norm\", \"name\": \"b1\", \"momentum\": 0.2, \"epsilon\": 0.001},"
+			   " {\"op\": \"relu6\"},"
+			   " {\"op\": \"conv\", \"name\": \"c2\", \"out\": 6, \"kernel\": 3, \"padding\": 2, "
+			   "\"dilation\": 2, \"groups\": 3},"
+			   " {\"op\": \"add\", \"name\": \"sum\", \"inputs\": [\"c2\", \"b1\"]},"
+			   " {\"op\": \"max_pool\", \"kernel\": 2},"
+			   " {\"op\": \"avg_pool\", \"kernel\": 3, \"stride\": 1, \"padding\": 1},"
+			   " {\"op\": \"global_avg_pool\", \"name\": \"mean\"},"
+			   " {\"op\": \"flatten\"}, {\"op\": \"dropout\"}, {\"op\": \"dropout\", \"rate\": 0.25}, "
+			   "{\"op\": \"relu\"}," LAST;
+	if (build_layers(&g, text, &err))
+		fail_msg("%s", err.msg);
+	const struct {
+		const char *name;
+		int c, h, w, input;
+	} wanted[] = {{"input", 3, 12, 16, 0},   {"c1", 6, 12, 8, 0},       {"b1", 6, 12, 8, 1},
+		      {"relu63", 6, 12, 8, 2},   {"c2", 6, 12, 8, 3},       {"sum", 6, 12, 8, 4},
+		      {"max_pool6", 6, 6, 4, 5}, {"avg_pool7", 6, 6, 4, 6}, {"mean", 6, 1, 1, 7},
+		      {"flatten9", 6, 1, 1, 8},  {"dropout10", 6, 1, 1, 9}, {"dropout11", 6, 1, 1, 10},
+		      {"relu12", 6, 1, 1, 11},   {"linear13", 10, 1, 1, 12}};
+	assert_int_equal(g.n, sizeof(wanted) / sizeof(wanted[0]));
+	for (int i = 0; i < g.n; i++) {
+		const struct cop_node *d = &g.node[i];
+		assert_string_equal(d->name, wanted[i].name);
+		assert_true(d->c == wanted[i].c && d->h == wanted[i].h && d->w == wanted[i].w);
+		assert_int_equal(d->input[0], wanted[i].input);
+	}
+	assert_int_equal(g.node[5].input[1], 2);
+	assert_true(g.node[2].momentum == 0.2 && g.node[2].epsilon == 0.001);
+	assert_true(g.node[10].rate == 0.5 && g.node[11].rate == 0.25);
+	assert_true(!g.node[1].bias && g.node[4].bias && g.node[13].bias);
+	assert_int_equal(g.node[4].conv.groups, 3);
+	assert_int_equal(cop_node_params(&g, 4), 6 * 2 * 9 + 6);
+	cop_graph_release(&g);
+}
+
+static void test_layers_errors(void **state)
+{
+	(void)state;
+	const char *const cases[][2] = {
+		{"[]", "'graph' needs 'model.layers', a list of its layers"},
+		{"3", "'model.layers' must be a list of layers"},
+		{"{\"op\":\"relu\"}", "'model.layers' must be a list of layers"},
+		{"[", "'model.layers' line 1: the JSON ends too early"},
+		{"[3]", "layer 1 of 'model.layers' must be an object"},
+		{"[{}]", "layer 1 of 'model.layers': 'op' is missing"},
+		{"[{\"op\": 3}]", "layer 1 of 'model.layers': 'op' must be a string"},
+		{"[{\"op\": \"input\"}]", "'op' is 'input', but must be one of conv, batch_norm, relu"},
+		{"[{\"name\": \"c1\", \"op\": \"cnov\"}]",
+		 "layer 1 of 'model.layers', 'c1': 'op' is 'cnov', but must be one of conv, batch_norm, relu, relu6, "
+		 "add, "
+		 "max_pool, avg_pool, global_avg_pool, flatten, dropout, linear (did you mean 'conv'?)"},
+		{"[{\"name\": 3, \"op\": \"relu\"}]", "'name' must be a string"},
+		{"[{\"name\": \"a/b\", \"op\": \"relu\"}," LAST, "'a/b' is no name for a layer"},
+		{"[{\"name\": \"input\", \"op\": \"relu\"}," LAST, "two layers are called 'input'"},
+		{"[{\"name\": \"relu2\", \"op\": \"relu\"}, {\"op\": \"relu\"}," LAST, "two layers are called 'relu2'"},
+		{"[{\"op\": \"conv\", \"kernal\": 3}]",
+		 "layer 1 of 'model.layers': 'kernal' is no key of 'conv' (did you mean 'kernel'?)"},
+		{"[{\"op\": \"relu\", \"kernel\": 3}]", "'kernel' is no key of 'relu'"},
+		{"[{\"op\": \"relu\", \"inputs\": [\"a\"]}]", "'inputs' is no key of 'relu' (did you mean 'input'?)"},
+		{"[{\"op\": \"max_pool\", \"dilation\": 2, \"kernel\": 2}]", "'dilation' is no key of 'max_pool'"},
+		{"[{\"op\": \"relu\", \"op\": \"conv\"}]", "'op' is there twice"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"out\": 4}]", "'out' is there twice"},
+		{"[{\"op\": \"conv\", \"out\": 3}]", "'kernel' is missing"},
+		{"[{\"op\": \"conv\", \"kernel\": 3}]", "'out' is missing"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 0}]", "'kernel' must be a whole number, 1 at least"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 2.5}]", "'kernel' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 1e10}]", "'kernel' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 1e999}]", "'kernel' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": \"3\"}]", "'kernel' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": [3]}]", "a list of two: [height, width]"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": [3, \"1\"]}]", "'kernel' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 5000}]", "'conv1': kernel 5000, stride 1"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"stride\": 0}]",
+		 "'stride' must be a whole number, 1"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"padding\": -1}]",
+		 "'padding' must be a whole number, 0"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"dilation\": 0}]",
+		 "'dilation' must be a whole number"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"groups\": 0}]",
+		 "'groups' must be a whole number, 1"},
+		{"[{\"op\": \"conv\", \"out\": 4, \"kernel\": 3, \"groups\": 2}]",
+		 "'conv1': 3 channels to 4 cannot be cut into 2 groups"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"bias\": 1}]", "'bias' must be true or false"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 13}]", "a window of 13 does not fit into 12 pixels"},
+		{"[{\"op\": \"linear\", \"out\": \"many\"}]", "'out' must be a whole number or \"classes\""},
+		{"[{\"op\": \"linear\", \"out\": 10}]", "'linear1' reads 3x12x16: flatten it first"},
+		{"[{\"op\": \"flatten\"}, {\"op\": \"linear\", \"out\": 9}]",
+		 "gives 9x1x1, not one number for each of 10"},
+		{"[{\"op\": \"flatten\", \"input\": 3}]", "'input' must be a layer's name"},
+		{"[{\"op\": \"relu\", \"name\": \"conv_a\"}, {\"op\": \"flatten\", \"input\": \"cnv_a\"}]",
+		 "layer 2 of 'model.layers': 'input' is 'cnv_a', and no layer before it has that name (did you mean "
+		 "'conv_a'?)"},
+		{"[{\"op\": \"add\"}]", "'inputs' is missing"},
+		{"[{\"op\": \"add\", \"inputs\": \"input\"}]", "'inputs' must be a list of two layers' names"},
+		{"[{\"op\": \"add\", \"inputs\": [\"input\"]}]", "'inputs' must be a list of two layers' names"},
+		{"[{\"op\": \"add\", \"inputs\": [\"input\", 3]}]", "'inputs' must be a list of two layers' names"},
+		{"[{\"op\": \"add\", \"inputs\": [\"input\", \"later\"]}]", "'inputs' is 'later', and no layer before"},
+		{"[{\"op\": \"add\", \"input\": \"input\"}]", "'input' is no key of 'add' (did you mean 'inputs'?)"},
+		{"[{\"op\": \"dropout\", \"rate\": \"half\"}]", "'rate' must be a number"},
+		{"[{\"op\": \"dropout\", \"rate\": 1}]", "a rate of 1 is out of range"},
+		{"[{\"op\": \"batch_norm\", \"momentum\": \"x\"}]", "'momentum' must be a number"},
+		{"[{\"op\": \"batch_norm\", \"epsilon\": 0}]", "epsilon 0 is out of range"},
+		{"[{\"op\": \"relu\"}, {\"op\": \"relu\", \"input\": \"input\"}, {\"op\": \"flatten\"}," LAST,
+		 "nobody reads layer 'relu1'"},
+		{"[{\"op\": \"relu\"}]", "not one number for each of 10 classes"},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cop_graph g;
+		struct cop_err err;
+		if (build_layers(&g, cases[i][0], &err) != COP_EINPUT)
+			fail_msg("not refused: %s", cases[i][0]);
+		if (!strstr(err.msg, cases[i][1]))
+			fail_msg("'%s' lacks '%s'", err.msg, cases[i][1]);
+		assert_null(g.node);
+	}
+	struct cop_str many = {0};
+	for (int i = 0; i < 4097; i++)
+		cop_str_add(&many, i ? ",{\"op\":\"relu\"}" : "[{\"op\":\"relu\"}");
+	cop_str_add(&many, "]");
+	struct cop_graph g;
+	struct cop_err err;
+	assert_int_equal(build_layers(&g, many.s, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "holds 4097 layers, but may hold 4096 at most"));
+	cop_str_release(&many);
+}
+
 /* What an experiment says, and what its resolved file loads again. */
 static void test_experiment(void **state)
 {
@@ -180,6 +332,8 @@ static void test_experiment(void **state)
 		"{\"model\": {\"name\": \"vgg\", \"depth\": 19, \"width\": 0.5}}",
 		"{\"model\": {\"name\": \"mobilenet_v2\", \"width\": 1.4, \"dropout\": 0.2}}",
 		"{\"model\": {\"name\": \"conv6\", \"hidden\": []}}",
+		"{\"model\": {\"name\": \"graph\", \"layers\": [{\"op\": \"dropout\", \"rate\": 0.30000000000000004},"
+		"{\"op\": \"flatten\"}," LAST "}}",
 	};
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		struct cop_experiment e, again;
@@ -191,6 +345,10 @@ static void test_experiment(void **state)
 		assert_string_equal(once, twice);
 		if (e.model.name == COP_MODEL_RESNET)
 			assert_int_equal(e.model.depth, 20);
+		if (e.model.name == COP_MODEL_GRAPH)
+			assert_string_equal(again.model.layers,
+					    "[{\"op\":\"dropout\",\"rate\":0.30000000000000004},{\"op\":\"flatten\"},"
+					    "{\"op\":\"linear\",\"out\":\"classes\"}]");
 		free(once);
 		free(twice);
 		cop_experiment_release(&e);
@@ -206,8 +364,9 @@ static void test_experiment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_counts), cmocka_unit_test(test_tensors),    cmocka_unit_test(test_names),
-		cmocka_unit_test(test_errors), cmocka_unit_test(test_experiment),
+		cmocka_unit_test(test_counts),     cmocka_unit_test(test_tensors), cmocka_unit_test(test_names),
+		cmocka_unit_test(test_errors),     cmocka_unit_test(test_layers),  cmocka_unit_test(test_layers_errors),
+		cmocka_unit_test(test_experiment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

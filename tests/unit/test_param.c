@@ -168,6 +168,8 @@ static const char *base_of(const char *key)
 {
 	if (strcmp(key, "model.depth") == 0)
 		return "{\"model\": {\"name\": \"resnet\"}}";
+	if (strcmp(key, "model.layers") == 0)
+		return "{\"model\": {\"name\": \"graph\", \"layers\": [{\"op\": \"relu\"}]}}";
 	if (strcmp(key, "model.width") == 0 || strcmp(key, "model.dropout") == 0)
 		return "{\"model\": {\"name\": \"mobilenet_v2\"}}";
 	return "{}";
@@ -178,6 +180,8 @@ static char *other_value(const struct cop_param *d)
 {
 	if (strcmp(d->key, "model.depth") == 0)
 		return cop_xstrdup("model.depth=32");
+	if (strcmp(d->key, "model.name") == 0)
+		return cop_xstrdup("model.name=vgg");
 	switch (d->kind) {
 	case COP_PARAM_INT:
 		return cop_xasprintf("%s=3", d->key);
@@ -194,6 +198,8 @@ static char *other_value(const struct cop_param *d)
 		return cop_xasprintf("%s=[%s]", d->key, d->kind == COP_PARAM_INTS ? "3" : "0.25");
 	case COP_PARAM_STRINGS:
 		return cop_xasprintf("%s=[\"--other\"]", d->key);
+	case COP_PARAM_JSON:
+		return cop_xasprintf("%s=[{\"op\": \"relu6\"}]", d->key);
 	}
 	return NULL;
 }
@@ -272,13 +278,82 @@ static void test_required(void **state)
 	assert_int_equal(s.needed, 4);
 }
 
+struct raw {
+	char *value;
+	int64_t after;
+};
+
+/* Values of which the table says no more than that they are JSON: kept as text, loaded and written alike. */
+static void test_json(void **state)
+{
+	(void)state;
+	static const struct cop_param table[] = {
+		{"a.raw", COP_PARAM_JSON, offsetof(struct raw, value), "[]", 0, 0, NULL, "anything",
+		 COP_PARAM_COMPUTES},
+		{"a.after", COP_PARAM_INT, offsetof(struct raw, after), "0", 0, 9, NULL, "a number", 0}};
+	const struct cop_params p = {table, 2};
+	const char *const values[][2] = {
+		{"[]", "[]"},
+		{"null", "null"},
+		{"{ }", "{}"},
+		{" [1, 0.1, 0.30000000000000004, -1e-300, 9007199254740993 ]",
+		 "[1,0.1,0.30000000000000004,-1e-300,9007199254740992]"},
+		{"{\"raw\": 1, \"a\": {\"after\": \"x\", \"zzz\": [true, {\"b\": null}]}, \"t\": \"\\u00e9\\\"\\n\"}",
+		 "{\"raw\":1,\"a\":{\"after\":\"x\",\"zzz\":[true,{\"b\":null}]},\"t\":\"\u00e9\\\"\\n\"}"},
+		{"\"word\"", "\"word\""},
+	};
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		struct raw r = {0}, again = {0};
+		struct cop_err err = {0};
+		char keys[80];
+		char *text = cop_xasprintf("{\"a\": {\"raw\": %s, \"after\": 7}}", values[i][0]);
+		if (cop_params_load(&p, &r, text, "s.json", NULL, 0, &err))
+			fail_msg("%s", err.msg);
+		assert_string_equal(r.value, values[i][1]);
+		assert_int_equal(r.after, 7);
+		free(text);
+		text = cop_params_text(&p, &r, 0);
+		assert_int_equal(cop_params_load(&p, &again, text, "s.json", NULL, 0, &err), 0);
+		assert_string_equal(again.value, values[i][1]);
+		assert_true(cop_params_same(&p, &r, &again, COP_PARAM_COMPUTES, keys, sizeof(keys)));
+		free(text);
+		cop_params_release(&p, &again);
+		again = (struct raw){0};
+		text = cop_xasprintf("a.raw=%s", values[i][0]);
+		assert_int_equal(cop_params_load(&p, &again, NULL, NULL, (const char *[]){text, "a.after=3"}, 2, &err),
+				 0);
+		assert_string_equal(again.value, values[i][1]);
+		free(text);
+		cop_params_release(&p, &again);
+		assert_null(again.value);
+		cop_params_release(&p, &r);
+	}
+	struct raw a = {0}, b = {0};
+	struct cop_err err = {0};
+	char keys[80];
+	const char *one = "a.raw=[0.1]", *other = "a.raw=[0.10000000000000002]", *word = "a.raw=[1";
+	assert_int_equal(cop_params_load(&p, &a, NULL, NULL, &one, 1, &err), 0);
+	assert_int_equal(cop_params_load(&p, &b, NULL, NULL, &other, 1, &err), 0);
+	assert_false(cop_params_same(&p, &a, &b, 0, keys, sizeof(keys)));
+	assert_string_equal(keys, "a.raw");
+	cop_params_release(&p, &a);
+	a = (struct raw){0};
+	assert_int_equal(cop_params_load(&p, &a, NULL, NULL, &word, 1, &err), 0);
+	assert_string_equal(a.value, "\"[1\"");
+	cop_params_release(&p, &a);
+	cop_params_release(&p, &b);
+	const char *twice = "{\"a\": {\"raw\": {\"x\": 1},\n\"raw\": 2}}";
+	assert_int_equal(cop_params_load(&p, &a, twice, "s.json", NULL, 0, &err), COP_EINPUT);
+	assert_string_equal(err.msg, "'s.json' line 2: 'a.raw' is there twice");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file_errors), cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_precedence),  cmocka_unit_test(test_fixed_point),
 		cmocka_unit_test(test_hash),        cmocka_unit_test(test_help),
-		cmocka_unit_test(test_required),
+		cmocka_unit_test(test_required),    cmocka_unit_test(test_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
