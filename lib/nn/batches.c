@@ -69,7 +69,8 @@ static void set_parts(struct cop_data *d, int64_t validation, int normalize)
 
 int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct cop_err *err)
 {
-	*d = (struct cop_data){.crop_padding = c->crop_padding, .flip = c->flip};
+	*d = (struct cop_data){
+		.crop_padding = c->crop_padding, .flip = c->flip, .loader_threads = (int)c->loader_threads};
 	int rc = cop_data_check(c, &d->info, err);
 	for (int s = 0; s < COP_SPLITS && !rc; s++)
 		rc = cop_dataset_read(&d->info, (enum cop_split)s, &d->images[s], &d->labels[s], err);
@@ -142,4 +143,15 @@ void cop_shuffle_batch(struct cop_shuffle *o, int64_t epoch, int64_t at, int bat
 		augment(o, epoch, &pick[i]);
 		label[i] = train->labels[image];
 	}
+}
+
+int cop_part_batch(const struct cop_part *p, int64_t at, int batch, struct cop_pick *pick, int32_t *label)
+{
+	int64_t first = at * batch;
+	int n = p->n - first < batch ? (int)(p->n - first) : batch;
+	for (int i = 0; i < n; i++) {
+		pick[i] = (struct cop_pick){.index = p->index[first + i]};
+		label[i] = p->labels[pick[i].index];
+	}
+	return n;
 }

@@ -26,6 +26,7 @@ struct cop_data {
 	float scale[COP_CHANNELS_MAX], shift[COP_CHANNELS_MAX]; /* of a pixel, by data.normalize */
 	int64_t crop_padding;
 	bool flip;
+	int loader_threads; /* of nn/loader.h */
 };
 
 /* Only what the dataset's head says: enough to plan. Checks the fingerprint where the config has one, and the sizes. */
@@ -53,5 +54,8 @@ void cop_shuffle_release(struct cop_shuffle *o);
 /* Batch number `at` (from 0) of `epoch`: picks (batch) and labels (batch). */
 void cop_shuffle_batch(struct cop_shuffle *o, int64_t epoch, int64_t at, int batch, struct cop_pick *pick,
 		       int32_t *label);
+
+/* Images at*batch.. of a part in its own order, as they stand, as cop_shuffle_batch gives them. Returns how many. */
+int cop_part_batch(const struct cop_part *p, int64_t at, int batch, struct cop_pick *pick, int32_t *label);
 
 #endif

@@ -37,6 +37,7 @@ struct cop_data_config {
 	int normalize;            /* standard: (pixel/255 - mean) / std of the channel; unit: pixel/255 */
 	int64_t crop_padding;
 	bool flip;
+	int64_t loader_threads; /* 0: automatic; -1: in the step */
 };
 
 enum cop_optimizer_name { COP_OPTIMIZER_SGD, COP_OPTIMIZER_ADAM };

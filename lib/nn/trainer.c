@@ -30,9 +30,11 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 		rc = cop_work_init(&t->work, &t->net, (int)t->config->batch, true, err);
 	if (!rc)
 		rc = cop_work_init(&t->eval, &t->net, EVAL_BATCH, false, err);
-	int most = t->config->batch > EVAL_BATCH ? (int)t->config->batch : EVAL_BATCH;
-	t->pick = cop_xcalloc((size_t)most, sizeof(*t->pick));
-	t->label = cop_xcalloc((size_t)most, sizeof(*t->label));
+	int threads = t->data->loader_threads;
+	if (!rc)
+		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, err);
+	if (!rc)
+		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, EVAL_BATCH, threads, err);
 	return rc;
 }
 
@@ -54,9 +56,11 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 		rc = cop_net_init(&t->net, model, inputs, data->info.nclasses, err);
 	if (!rc)
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
-	cop_shuffle_init(&t->shuffle, data, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r);
 	if (!rc)
 		rc = allocate(t, err);
+	if (!rc)
+		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
+				 t->steps_per_epoch, t->total_steps);
 	if (rc)
 		cop_trainer_release(t);
 	return rc;
@@ -66,7 +70,6 @@ void cop_trainer_release(struct cop_trainer *t)
 {
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
-	cop_shuffle_release(&t->shuffle);
 	cop_work_release(&t->work);
 	cop_work_release(&t->eval);
 	cop_history_release(&t->history);
@@ -75,8 +78,8 @@ void cop_trainer_release(struct cop_trainer *t)
 	for (size_t s = 0; s < COP_SLOTS_MAX; s++)
 		free(t->slot[s]);
 	free(t->mask);
-	free(t->pick);
-	free(t->label);
+	cop_loader_free(t->loader);
+	cop_loader_free(t->eval_loader);
 	*t = (struct cop_trainer){0};
 }
 
@@ -88,7 +91,7 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 void cop_trainer_restart(struct cop_trainer *t)
 {
 	t->step = t->images = 0;
-	t->seconds = t->stepping = 0;
+	t->seconds = t->stepping = t->waiting = 0;
 	t->sums = (struct cop_loss){0};
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
@@ -179,23 +182,27 @@ static void update(struct cop_trainer *t)
 	t->backend->adam(&o, n, t->grad, t->mask, t->param, t->slot[0], t->slot[1]);
 }
 
-static int one_step(struct cop_trainer *t, struct cop_err *err)
+/* *waited: seconds until the batch was there. */
+static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 {
-	int batch = (int)t->config->batch;
 	struct cop_work *w = &t->work;
-	struct cop_image_source source = cop_data_source(t->data, &t->data->train);
+	const struct cop_batch *in;
 	struct cop_loss loss;
-	cop_shuffle_batch(&t->shuffle, t->step / t->steps_per_epoch, t->step % t->steps_per_epoch, batch, t->pick,
-			  t->label);
-	t->backend->gather(&source, t->pick, batch, w->ld, w->y[0]);
+	double begun = cop_now();
+	int rc = cop_loader_take(t->loader, t->step, &in, err);
+	*waited = cop_now() - begun;
+	if (rc)
+		return rc;
+	w->y[0] = in->x;
 	cop_net_forward(t->backend, t->param, w);
-	t->backend->softmax_xent(t->net.classes, batch, w->ld, w->y[t->net.n], t->label, w->dy[t->net.n], &loss);
+	t->backend->softmax_xent(t->net.classes, in->n, w->ld, w->y[t->net.n], in->label, w->dy[t->net.n], &loss);
 	if (!isfinite(loss.loss))
 		return cop_fail(err, COP_EFAILED,
 				"the loss is no longer finite at step %" PRId64
 				" (learning rate %g): a lower one may help",
 				t->step, cop_schedule_lr(&t->schedule, t->step));
 	cop_net_backward(t->backend, t->param, w, t->grad);
+	cop_loader_give(t->loader);
 	update(t);
 	t->sums.loss += loss.loss;
 	t->sums.top1 += loss.top1;
@@ -205,20 +212,21 @@ static int one_step(struct cop_trainer *t, struct cop_err *err)
 	return 0;
 }
 
-void cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m)
+int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
 {
 	struct cop_loss all = {0};
-	struct cop_image_source source = cop_data_source(t->data, part);
-	for (int64_t at = 0; at < part->n; at += EVAL_BATCH) {
-		int n = part->n - at < EVAL_BATCH ? (int)(part->n - at) : EVAL_BATCH;
+	struct cop_work *w = &t->eval;
+	cop_loader_aim(t->eval_loader, part);
+	for (int64_t at = 0; at * EVAL_BATCH < part->n; at++) {
+		const struct cop_batch *in;
 		struct cop_loss loss;
-		for (int i = 0; i < n; i++) {
-			t->pick[i] = (struct cop_pick){.index = part->index[at + i]};
-			t->label[i] = part->labels[t->pick[i].index];
-		}
-		t->backend->gather(&source, t->pick, n, t->eval.ld, t->eval.y[0]);
-		cop_net_forward(t->backend, t->param, &t->eval);
-		t->backend->softmax_xent(t->net.classes, n, t->eval.ld, t->eval.y[t->net.n], t->label, NULL, &loss);
+		int rc = cop_loader_take(t->eval_loader, at, &in, err);
+		if (rc)
+			return rc;
+		w->y[0] = in->x;
+		cop_net_forward(t->backend, t->param, w);
+		t->backend->softmax_xent(t->net.classes, in->n, w->ld, w->y[t->net.n], in->label, NULL, &loss);
+		cop_loader_give(t->eval_loader);
 		all.loss += loss.loss;
 		all.top1 += loss.top1;
 		all.top5 += loss.top5;
@@ -226,6 +234,7 @@ void cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, str
 	}
 	double n = all.images ? (double)all.images : NAN;
 	*m = (struct cop_measure){.loss = all.loss / n, .top1 = (double)all.top1 / n, .top5 = (double)all.top5 / n};
+	return 0;
 }
 
 double cop_trainer_speed(const struct cop_trainer *t)
@@ -233,11 +242,18 @@ double cop_trainer_speed(const struct cop_trainer *t)
 	return t->stepping > 0 ? (double)t->images / t->stepping : NAN;
 }
 
+double cop_trainer_data_wait(const struct cop_trainer *t)
+{
+	return t->stepping > 0 ? t->waiting / t->stepping : NAN;
+}
+
 /* A row of the history for the state as it is; with the epoch's sums where there are some. */
-static void add_row(struct cop_trainer *t)
+static int add_row(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_measure v;
-	cop_trainer_measure(t, &t->data->validation, &v);
+	int rc = cop_trainer_measure(t, &t->data->validation, &v, err);
+	if (rc)
+		return rc;
 	double n = t->sums.images ? (double)t->sums.images : NAN;
 	int64_t last = t->step > 0 && t->sums.images ? t->step - 1 : t->step;
 	double row[COP_HISTORY_COLUMNS] = {
@@ -253,6 +269,7 @@ static void add_row(struct cop_trainer *t)
 	};
 	cop_history_add(&t->history, row);
 	t->sums = (struct cop_loss){0};
+	return 0;
 }
 
 /* Whether to save now: asked to stop, or enough time gone by since `saved`. */
@@ -283,23 +300,25 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 	if (t->pace.most != cop_cpu_threads())
 		cop_pace_init(&t->pace, cop_cpu_threads());
 	double saved = cop_now();
-	int rc = 0;
-	if (t->history.n == 0)
-		add_row(t);
-	while (t->step < step) {
-		double begun = cop_now();
-		rc = one_step(t, err);
+	int rc = t->history.n == 0 ? add_row(t, err) : 0;
+	while (t->step < step && !rc) {
+		double begun = cop_now(), waited;
+		rc = one_step(t, &waited, err);
 		double took = cop_now() - begun;
 		if (rc)
 			return rc;
 		if (t->backend == &cop_cpu_backend)
 			cop_cpu_use(cop_pace_step(&t->pace, took));
+		cop_loader_note(t->loader, took, waited);
 		t->stepping += took;
+		t->waiting += waited;
 		t->seconds += took;
 		t->images += t->config->batch;
 		if (t->step % t->steps_per_epoch == 0) {
 			begun = cop_now();
-			add_row(t);
+			rc = add_row(t, err);
+			if (rc)
+				return rc;
 			t->seconds += cop_now() - begun;
 			if (t->epoch_ended)
 				t->epoch_ended(t, t->user);
@@ -307,8 +326,6 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 		if (t->step % 16 == 0)
 			say_progress(t);
 		rc = t->step < t->total_steps ? save_if_due(t, &saved, err) : 0;
-		if (rc)
-			return rc;
 	}
-	return 0;
+	return rc;
 }

@@ -6,7 +6,7 @@
 #define COP_NN_TRAINER_H
 
 #include "compute/pace.h"
-#include "nn/batches.h"
+#include "nn/loader.h"
 #include "nn/net.h"
 #include "nn/schedule.h"
 #include "store/cell.h"
@@ -25,19 +25,18 @@ struct cop_trainer {
 	const char *experiment, *hash; /* go into checkpoints; the caller's */
 	struct cop_net net;
 	struct cop_schedule schedule;
-	struct cop_shuffle shuffle;
-	struct cop_work work, eval; /* of a training batch, of an evaluating one */
+	struct cop_loader *loader, *eval_loader; /* make their batches */
+	struct cop_work work, eval;              /* of a training batch, of an evaluating one */
 	float *param, *grad, *slot[COP_SLOTS_MAX];
 	size_t nslots;
 	uint8_t *mask; /* (params.total), NULL: dense. Owned */
-	struct cop_pick *pick;
-	int32_t *label;
 
 	int64_t step, steps_per_epoch, total_steps;
 	struct cop_pace pace; /* how many threads the steps have */
 	struct cop_loss sums; /* of the epoch that is under way */
 	double seconds;       /* of training, over all restarts */
 	double stepping;      /* of them, inside steps */
+	double waiting;       /* of them, until the batch was there */
 	int64_t images;       /* trained on within `stepping` */
 	struct cop_history history;
 
@@ -82,10 +81,14 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err) CO
 int cop_trainer_save(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 void cop_trainer_resume(struct cop_trainer *t, bool *found);
 
-/* The measures of a part with the weights as they are. */
-void cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m);
+/* The measures of a part with the weights as they are. Fails where its images cannot be read. */
+int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
+	COP_CHECKED;
 
 /* Images a second within steps; NaN where there were none. */
 double cop_trainer_speed(const struct cop_trainer *t);
+
+/* The share of the time within steps that goes to waiting for the batch, or to making it; NaN where there was none. */
+double cop_trainer_data_wait(const struct cop_trainer *t);
 
 #endif

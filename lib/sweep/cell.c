@@ -95,10 +95,14 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	const struct cop_experiment *e = &w->run->experiment;
 	struct cop_cell c = {.row = row, .history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
 	count_layers(&c, &t->net.params, t->mask);
-	cop_work_result(w, &c.row);
+	int rc = cop_work_result(w, &c.row, err);
+	if (rc) {
+		free(c.layer);
+		return rc;
+	}
 	char *path = cop_run_cell(w->run, row.index), *folder = cop_folder_of(path);
 	bool keep = e->sweep.keep_weights;
-	int rc = cop_mkdirs(folder, err);
+	rc = cop_mkdirs(folder, err);
 	if (!rc)
 		rc = cop_cell_write(path, &c, w->run->text, &t->net.params, keep ? t->param : NULL,
 				    keep ? t->mask : NULL, &t->net.buffers, NULL, err);

@@ -73,12 +73,15 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	return rc;
 }
 
-void cop_work_result(struct cop_job_work *w, struct cop_row *row)
+int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err *err)
 {
 	struct cop_trainer *t = &w->trainer;
 	struct cop_measure test, validation;
-	cop_trainer_measure(t, &t->data->test, &test);
-	cop_trainer_measure(t, &t->data->validation, &validation);
+	int rc = cop_trainer_measure(t, &t->data->test, &test, err);
+	if (!rc)
+		rc = cop_trainer_measure(t, &t->data->validation, &validation, err);
+	if (rc)
+		return rc;
 	row->test_top1 = test.top1;
 	row->test_top5 = test.top5;
 	row->test_loss = test.loss;
@@ -89,6 +92,7 @@ void cop_work_result(struct cop_job_work *w, struct cop_row *row)
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);
 	cop_cpu_describe(row->device, sizeof(row->device));
+	return 0;
 }
 
 int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)

@@ -22,7 +22,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 		   const struct cop_work_options *o, struct cop_err *err) COP_CHECKED;
 
 /* Fills what was measured into `row`: tests with the weights as they are. */
-void cop_work_result(struct cop_job_work *w, struct cop_row *row);
+int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err *err) COP_CHECKED;
 
 /* Notes the end, frees everything, returns `rc`. On success the ledger's and the progress file go. */
 int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err);

@@ -313,6 +313,13 @@ static void run_to(struct cop_trainer *t, int64_t step)
 		fail_msg("%s", err.msg);
 }
 
+static void measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m)
+{
+	struct cop_err err = {0};
+	if (cop_trainer_measure(t, part, m, &err))
+		fail_msg("%s", err.msg);
+}
+
 /* Parameters, optimizer state and history, bit for bit; the seconds may differ. */
 static void assert_same(const struct cop_trainer *a, const struct cop_trainer *b, const char *when, int64_t number)
 {
@@ -342,11 +349,13 @@ static void test_threads(void **state)
 		assert_int_equal(alone.history.n, 4);
 		for (int threads = 2; threads <= 4; threads++) {
 			cop_cpu_set_threads(threads);
+			data.loader_threads = threads - 2;
 			begin(&many, &c, hidden, 2);
 			run_to(&many, many.total_steps);
 			assert_same(&alone, &many, "threads", threads);
 			cop_trainer_release(&many);
 		}
+		data.loader_threads = COP_LOADER_AUTO;
 		cop_trainer_release(&alone);
 	}
 }
@@ -360,12 +369,12 @@ static void test_learning(void **state)
 	struct cop_trainer t;
 	struct cop_measure m;
 	begin(&t, &c, hidden, 1);
-	cop_trainer_measure(&t, &data.train, &m);
+	measure(&t, &data.train, &m);
 	assert_true(m.top1 < 0.3 && m.loss > 1.8);
 	run_to(&t, t.total_steps);
-	cop_trainer_measure(&t, &data.train, &m);
+	measure(&t, &data.train, &m);
 	assert_true(m.top1 > 0.9 && m.loss < 0.5);
-	cop_trainer_measure(&t, &data.validation, &m);
+	measure(&t, &data.validation, &m);
 	assert_true(m.top1 > 0.6);
 	assert_true(t.history.row[8][COP_HISTORY_VAL_TOP1] == m.top1 &&
 		    t.history.row[8][COP_HISTORY_VAL_LOSS] == m.loss);
@@ -510,7 +519,7 @@ static void test_masked_training(void **state)
 			}
 		}
 		struct cop_measure m;
-		cop_trainer_measure(&t, &data.train, &m);
+		measure(&t, &data.train, &m);
 		assert_true(m.top1 > 0.4);
 		free(mask);
 		cop_trainer_release(&t);
