@@ -58,7 +58,7 @@ static struct cop_node *add_node(struct cop_graph *g, enum cop_op op, int input)
 	g->node = cop_grow(g->node, &g->cap, (size_t)g->n + 1, sizeof(*g->node));
 	struct cop_node *d = &g->node[g->n];
 	*d = (struct cop_node){.op = op, .c = 0};
-	snprintf(d->name, sizeof(d->name), "%s%d", op_names[op], g->n);
+	snprintf(d->name, sizeof(d->name), "%s_%d", op_names[op], g->n);
 	g->n++;
 	if (op == COP_OP_INPUT)
 		return d;

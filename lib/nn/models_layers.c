@@ -341,7 +341,7 @@ static int add_layer(struct cop_graph *g, const cJSON *v, int classes)
 	if (read_name(&l) || read_op(&l) || check_keys(&l))
 		return -1;
 	if (!value(&l, "name"))
-		snprintf(l.name, sizeof(l.name), "%s%d", cop_op_name(l.op), l.number);
+		snprintf(l.name, sizeof(l.name), "%s_%d", cop_op_name(l.op), l.number);
 	int node = add_node(&l);
 	if (node >= 0)
 		cop_graph_name(g, node, l.name);

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "report/show_network.h"
 #include "report/show_priv.h"
 #include "store/cell.h"
 #include "store/checkpoint.h"
@@ -82,7 +83,7 @@ static int show_h5(const char *path, struct cop_sheet *s, struct cop_err *err)
 	return rc;
 }
 
-static int show_run(const char *path, struct cop_sheet *s, struct cop_err *err)
+static int show_run(const char *path, const struct cop_show_images *images, struct cop_sheet *s, struct cop_err *err)
 {
 	struct cop_run r;
 	int rc = cop_run_open(&r, path, err);
@@ -95,11 +96,13 @@ static int show_run(const char *path, struct cop_sheet *s, struct cop_err *err)
 	cop_sheet_int(s, "steps_per_epoch", r.steps_per_epoch);
 	cop_sheet_int(s, "steps", r.total_steps);
 	cop_sheet_json(s, "experiment", r.text);
+	rc = cop_show_network(&r.experiment, images, s, err);
 	cop_run_release(&r);
-	return 0;
+	return rc;
 }
 
-static int show_experiment(const char *path, const char *text, struct cop_sheet *s, struct cop_err *err)
+static int show_experiment(const char *path, const char *text, const struct cop_show_images *images,
+			   struct cop_sheet *s, struct cop_err *err)
 {
 	struct cop_experiment e = {0};
 	char hash[COP_HASH_TEXT];
@@ -113,9 +116,12 @@ static int show_experiment(const char *path, const char *text, struct cop_sheet 
 	cop_sheet_text(s, "name", e.name);
 	cop_sheet_text(s, "experiment_hash", hash);
 	cop_sheet_json(s, "experiment", resolved);
+	rc = cop_show_network(&e, images, s, err);
+	if (rc)
+		rc = cop_context(err, "'%s'", path);
 	free(resolved);
 	cop_experiment_release(&e);
-	return 0;
+	return rc;
 }
 
 /* Whether the first thing in it that is no white space is a brace. */
@@ -134,21 +140,28 @@ static int begins_as_json(const char *path, bool *json, struct cop_err *err)
 	return 0;
 }
 
-int cop_show(const char *path, struct cop_sheet *s, struct cop_err *err)
+int cop_show(const char *path, const struct cop_show_images *images, struct cop_sheet *s, struct cop_err *err)
 {
+	static const struct cop_show_images none = {0};
 	bool json = false;
+	if (!images)
+		images = &none;
 	if (cop_is_folder(path))
-		return show_run(path, s, err);
+		return show_run(path, images, s, err);
 	int rc = begins_as_json(path, &json, err);
 	if (rc)
 		return rc;
+	if (!json && (images->channels || images->classes))
+		return cop_fail(err, COP_EINPUT,
+				"'%s' is no experiment and no run, so '--input' and '--classes' mean nothing for it",
+				path);
 	if (!json)
 		return show_h5(path, s, err);
 	char *text;
 	size_t len;
 	rc = cop_read_file(path, &text, &len, err);
 	if (!rc) {
-		rc = show_experiment(path, text, s, err);
+		rc = show_experiment(path, text, images, s, err);
 		free(text);
 	}
 	return rc;

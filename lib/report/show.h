@@ -8,7 +8,17 @@
 #include "base/err.h"
 #include "report/sheet.h"
 
-/* Adds what `path` holds to *s, which the caller releases whatever happens. COP_EINPUT where it cannot be read. */
-int cop_show(const char *path, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
+/* Images to show a network for; 0: as the experiment's dataset has them. */
+struct cop_show_images {
+	int channels, height, width; /* all or none */
+	int classes;
+};
+
+/*
+ * Adds what `path` holds to *s, which the caller releases whatever happens. `images` (NULL: none) is for what has a
+ * network to show, an experiment or a run. COP_EINPUT where the file cannot be read, or has no use for `images`.
+ */
+int cop_show(const char *path, const struct cop_show_images *images, struct cop_sheet *s, struct cop_err *err)
+	COP_CHECKED;
 
 #endif

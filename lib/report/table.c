@@ -54,7 +54,8 @@ void cop_table_int(struct cop_table *t, int64_t v)
 void cop_table_real(struct cop_table *t, double v)
 {
 	enum cop_column_kind kind = next_kind(t);
-	if (kind != COP_COLUMN_REAL && kind != COP_COLUMN_GENERAL && kind != COP_COLUMN_PERCENT)
+	if (kind != COP_COLUMN_REAL && kind != COP_COLUMN_GENERAL && kind != COP_COLUMN_PERCENT &&
+	    kind != COP_COLUMN_SHORT)
 		COP_BUG("a real number in a column of another kind");
 	add(t, isnan(v))->v = v;
 }
@@ -78,6 +79,7 @@ size_t cop_table_rows(const struct cop_table *t)
 
 static char *shown(const struct cop_column *c, const struct cop_value *v)
 {
+	char buf[COP_NUMBER_TEXT];
 	if (v->none)
 		return cop_xstrdup("-");
 	switch (c->kind) {
@@ -91,6 +93,8 @@ static char *shown(const struct cop_column *c, const struct cop_value *v)
 		return cop_xasprintf("%.*g", c->digits, v->v);
 	case COP_COLUMN_PERCENT:
 		return cop_xasprintf("%.*f", c->digits, 100 * v->v);
+	case COP_COLUMN_SHORT:
+		return cop_xstrdup(cop_text_short(v->v, buf));
 	case COP_COLUMN_BOOL:
 		return cop_xstrdup(v->i ? "yes" : "no");
 	}

@@ -31,6 +31,7 @@ enum cop_column_kind {
 	COP_COLUMN_REAL,    /* `digits` behind the point */
 	COP_COLUMN_GENERAL, /* `digits` significant ones */
 	COP_COLUMN_PERCENT, /* a fraction, shown times 100 with `digits` behind the point; a fraction in JSON */
+	COP_COLUMN_SHORT,   /* "25.7M"; the number in JSON */
 	COP_COLUMN_BOOL     /* "yes" or "no"; left-aligned */
 };
 
@@ -63,7 +64,7 @@ void cop_table_release(struct cop_table *t);
  */
 void cop_table_text(struct cop_table *t, const char *s);
 void cop_table_int(struct cop_table *t, int64_t v);
-void cop_table_real(struct cop_table *t, double v); /* REAL, GENERAL and PERCENT */
+void cop_table_real(struct cop_table *t, double v); /* REAL, GENERAL, PERCENT and SHORT */
 void cop_table_bool(struct cop_table *t, bool v);
 void cop_table_none(struct cop_table *t); /* any kind */
 

@@ -2,6 +2,7 @@
 #include "report/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,19 @@ const char *cop_text_number(double v, char buf[COP_NUMBER_TEXT])
 		if (v != v || strtod(buf, NULL) == v)
 			break;
 	}
+	return buf;
+}
+
+const char *cop_text_short(double v, char buf[COP_NUMBER_TEXT])
+{
+	static const char units[] = "kMGT";
+	int unit = -1;
+	for (; unit < 3 && fabs(v) >= 999.95; unit++)
+		v /= 1000;
+	if (unit < 0)
+		snprintf(buf, COP_NUMBER_TEXT, "%.4g", v);
+	else
+		snprintf(buf, COP_NUMBER_TEXT, fabs(v) < 1e15 ? "%.1f%c" : "%.3g%c", v, units[unit]);
 	return buf;
 }
 

@@ -15,6 +15,9 @@ char *cop_text_clean(const char *s);
 /* The shortest decimal text that reads back as the same double; "nan", "inf" as printf has them. Returns buf. */
 const char *cop_text_number(double v, char buf[COP_NUMBER_TEXT]);
 
+/* 25728512 as "25.7M": below 1000 as it is, then k, M, G or T with one digit behind the point. Returns buf. */
+const char *cop_text_short(double v, char buf[COP_NUMBER_TEXT]);
+
 /* 12345678 as "12,345,678". Returns buf. */
 const char *cop_text_count(int64_t v, char buf[COP_NUMBER_TEXT]);
 

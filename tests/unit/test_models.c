@@ -210,11 +210,11 @@ static void test_layers(void **state)
 	const struct {
 		const char *name;
 		int c, h, w, input;
-	} wanted[] = {{"input", 3, 12, 16, 0},   {"c1", 6, 12, 8, 0},       {"b1", 6, 12, 8, 1},
-		      {"relu63", 6, 12, 8, 2},   {"c2", 6, 12, 8, 3},       {"sum", 6, 12, 8, 4},
-		      {"max_pool6", 6, 6, 4, 5}, {"avg_pool7", 6, 6, 4, 6}, {"mean", 6, 1, 1, 7},
-		      {"flatten9", 6, 1, 1, 8},  {"dropout10", 6, 1, 1, 9}, {"dropout11", 6, 1, 1, 10},
-		      {"relu12", 6, 1, 1, 11},   {"linear13", 10, 1, 1, 12}};
+	} wanted[] = {{"input", 3, 12, 16, 0},    {"c1", 6, 12, 8, 0},        {"b1", 6, 12, 8, 1},
+		      {"relu6_3", 6, 12, 8, 2},   {"c2", 6, 12, 8, 3},        {"sum", 6, 12, 8, 4},
+		      {"max_pool_6", 6, 6, 4, 5}, {"avg_pool_7", 6, 6, 4, 6}, {"mean", 6, 1, 1, 7},
+		      {"flatten_9", 6, 1, 1, 8},  {"dropout_10", 6, 1, 1, 9}, {"dropout_11", 6, 1, 1, 10},
+		      {"relu_12", 6, 1, 1, 11},   {"linear_13", 10, 1, 1, 12}};
 	assert_int_equal(g.n, sizeof(wanted) / sizeof(wanted[0]));
 	for (int i = 0; i < g.n; i++) {
 		const struct cop_node *d = &g.node[i];
@@ -250,7 +250,8 @@ static void test_layers_errors(void **state)
 		{"[{\"name\": 3, \"op\": \"relu\"}]", "'name' must be a string"},
 		{"[{\"name\": \"a/b\", \"op\": \"relu\"}," LAST, "'a/b' is no name for a layer"},
 		{"[{\"name\": \"input\", \"op\": \"relu\"}," LAST, "two layers are called 'input'"},
-		{"[{\"name\": \"relu2\", \"op\": \"relu\"}, {\"op\": \"relu\"}," LAST, "two layers are called 'relu2'"},
+		{"[{\"name\": \"relu_2\", \"op\": \"relu\"}, {\"op\": \"relu\"}," LAST,
+		 "two layers are called 'relu_2'"},
 		{"[{\"op\": \"conv\", \"kernal\": 3}]",
 		 "layer 1 of 'model.layers': 'kernal' is no key of 'conv' (did you mean 'kernel'?)"},
 		{"[{\"op\": \"relu\", \"kernel\": 3}]", "'kernel' is no key of 'relu'"},
@@ -267,7 +268,7 @@ static void test_layers_errors(void **state)
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": \"3\"}]", "'kernel' must be a whole number"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": [3]}]", "a list of two: [height, width]"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": [3, \"1\"]}]", "'kernel' must be a whole number"},
-		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 5000}]", "'conv1': kernel 5000, stride 1"},
+		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 5000}]", "'conv_1': kernel 5000, stride 1"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"stride\": 0}]",
 		 "'stride' must be a whole number, 1"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"padding\": -1}]",
@@ -277,11 +278,11 @@ static void test_layers_errors(void **state)
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"groups\": 0}]",
 		 "'groups' must be a whole number, 1"},
 		{"[{\"op\": \"conv\", \"out\": 4, \"kernel\": 3, \"groups\": 2}]",
-		 "'conv1': 3 channels to 4 cannot be cut into 2 groups"},
+		 "'conv_1': 3 channels to 4 cannot be cut into 2 groups"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 3, \"bias\": 1}]", "'bias' must be true or false"},
 		{"[{\"op\": \"conv\", \"out\": 3, \"kernel\": 13}]", "a window of 13 does not fit into 12 pixels"},
 		{"[{\"op\": \"linear\", \"out\": \"many\"}]", "'out' must be a whole number or \"classes\""},
-		{"[{\"op\": \"linear\", \"out\": 10}]", "'linear1' reads 3x12x16: flatten it first"},
+		{"[{\"op\": \"linear\", \"out\": 10}]", "'linear_1' reads 3x12x16: flatten it first"},
 		{"[{\"op\": \"flatten\"}, {\"op\": \"linear\", \"out\": 9}]",
 		 "gives 9x1x1, not one number for each of 10"},
 		{"[{\"op\": \"flatten\", \"input\": 3}]", "'input' must be a layer's name"},
@@ -299,7 +300,7 @@ static void test_layers_errors(void **state)
 		{"[{\"op\": \"batch_norm\", \"momentum\": \"x\"}]", "'momentum' must be a number"},
 		{"[{\"op\": \"batch_norm\", \"epsilon\": 0}]", "epsilon 0 is out of range"},
 		{"[{\"op\": \"relu\"}, {\"op\": \"relu\", \"input\": \"input\"}, {\"op\": \"flatten\"}," LAST,
-		 "nobody reads layer 'relu1'"},
+		 "nobody reads layer 'relu_1'"},
 		{"[{\"op\": \"relu\"}]", "not one number for each of 10 classes"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -26,7 +26,7 @@ __attribute__((noinline)) static char *shown(bool json)
 	struct cop_err err;
 	char *text = NULL;
 	size_t len = 0;
-	assert_int_equal(cop_show(path, &s, &err), 0);
+	assert_int_equal(cop_show(path, NULL, &s, &err), 0);
 	FILE *out = open_memstream(&text, &len);
 	assert_non_null(out);
 	cop_sheet_print(&s, out, json);
@@ -176,7 +176,7 @@ static void test_other_hdf5(void **state)
 static int refused(struct cop_err *err)
 {
 	struct cop_sheet s = {0};
-	int rc = cop_show(path, &s, err);
+	int rc = cop_show(path, NULL, &s, err);
 	cop_sheet_release(&s);
 	return rc;
 }

@@ -44,6 +44,40 @@ static char *printed(const struct cop_table *t, bool json)
 	return text;
 }
 
+static void test_short(void **state)
+{
+	(void)state;
+	const struct {
+		double v;
+		const char *text;
+	} cases[] = {{0, "0"},
+		     {640, "640"},
+		     {999, "999"},
+		     {1000, "1.0k"},
+		     {999949, "999.9k"},
+		     {999950, "1.0M"},
+		     {25728512, "25.7M"},
+		     {300774272, "300.8M"},
+		     {-1234567, "-1.2M"},
+		     {4.1e9, "4.1G"},
+		     {2.5e16, "25000.0T"},
+		     {1e300, "1e+288T"}};
+	char buf[COP_NUMBER_TEXT];
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_string_equal(cop_text_short(cases[i].v, buf), cases[i].text);
+	static const struct cop_column macs[] = {{"macs", COP_COLUMN_SHORT, 0}};
+	struct cop_table t;
+	cop_table_init(&t, macs, 1);
+	cop_table_real(&t, 25728512);
+	cop_table_none(&t);
+	char *text = printed(&t, false), *json = printed(&t, true);
+	assert_string_equal(text, " macs\n25.7M\n    -\n");
+	assert_non_null(strstr(json, "25728512"));
+	free(text);
+	free(json);
+	cop_table_release(&t);
+}
+
 static void test_text_is_aligned_by_code_points(void **state)
 {
 	(void)state;
@@ -136,6 +170,7 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_text_is_aligned_by_code_points),
 		cmocka_unit_test(test_json_keeps_every_digit),
 		cmocka_unit_test(test_empty_table),
