@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "graph64.h"
+#include "random_graph.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -27,13 +28,9 @@ struct subject {
 	uint32_t seed;
 	double *c;
 	int32_t *label;    /* NULL: sum(c y) */
-	double step, size; /* of the differences; of what is added up in the value */
+	size_t places;     /* of a tensor that are looked at */
+	double step, size; /* of the differences; of the numbers that the value is made of */
 };
-
-static int draw(struct cop_stream *s, int low, int high)
-{
-	return low + (int)cop_stream_below(s, (uint32_t)(high - low + 1));
-}
 
 static void fill(struct cop_stream *s, double *p, size_t n, double scale)
 {
@@ -45,16 +42,20 @@ static void fill(struct cop_stream *s, double *p, size_t n, double scale)
 static void begin(struct subject *u, uint32_t seed)
 {
 	static const int side[][2] = {{1, 1}, {1, 9}, {6, 1}, {7, 5}, {4, 4}, {3, 8}};
-	*u = (struct subject){.seed = seed};
+	*u = (struct subject){.seed = seed, .places = 12};
 	cop_stream_init(&u->s, seed, COP_PURPOSE_TEST, 0, 0);
-	int k = draw(&u->s, 0, 5);
-	cop_graph_input(&u->g, draw(&u->s, 1, 17), side[k][0], side[k][1]);
+	int k = random_between(&u->s, 0, 5);
+	cop_graph_input(&u->g, random_between(&u->s, 1, 17), side[k][0], side[k][1]);
 }
 
 static void draw_numbers(struct subject *u)
 {
 	struct graph64 *r = &u->r;
-	fill(&u->s, r->param, u->g.params.total, 1);
+	for (size_t k = 0; k < u->g.params.n; k++) {
+		const struct cop_tensor *t = &u->g.params.tensor[k];
+		double fan_in = (double)t->count / (double)t->dim[0];
+		fill(&u->s, r->param + t->offset, t->count, t->rank > 1 ? sqrt(2 / fan_in) : 1);
+	}
 	fill(&u->s, r->buffer, u->g.buffers.total, 1);
 	fill(&u->s, r->y[0], graph64_count(r, 0), u->g.node[1].op == COP_OP_RELU6 ? 4 : 1);
 	for (int k = 0; k < u->g.n; k++)
@@ -71,7 +72,7 @@ static void finish(struct subject *u, int classes)
 	static const int batches[] = {1, 2, 3, 5, 16, 33};
 	if (u->g.error.code)
 		fail_msg("seed %u: %s", u->seed, u->g.error.msg);
-	graph64_init(&u->r, &u->g, batches[draw(&u->s, classes ? 2 : 0, classes ? 4 : 5)]);
+	graph64_init(&u->r, &u->g, batches[random_between(&u->s, classes ? 2 : 0, classes ? 4 : 5)]);
 	double margin = 0;
 	for (int turn = 0; turn < 1000 && margin < 1e-5; turn++) {
 		draw_numbers(u);
@@ -88,7 +89,7 @@ static void finish(struct subject *u, int classes)
 		return;
 	u->label = cop_xcalloc((size_t)u->r.batch, sizeof(*u->label));
 	for (int n = 0; n < u->r.batch; n++)
-		u->label[n] = draw(&u->s, 0, classes - 1);
+		u->label[n] = random_between(&u->s, 0, classes - 1);
 }
 
 static void end(struct subject *u)
@@ -104,9 +105,9 @@ static double value(struct subject *u)
 	int last = u->g.n - 1;
 	double sum = 0;
 	graph64_forward(&u->r, true);
+	u->size = u->label ? 100 : 0;
 	if (u->label)
-		return u->size = graph64_loss(&u->r, u->label);
-	u->size = 0;
+		return graph64_loss(&u->r, u->label);
 	for (size_t i = 0; i < graph64_count(&u->r, last); i++) {
 		double part = u->c[i] * u->r.y[last][i];
 		sum += part;
@@ -131,7 +132,7 @@ static double slope(struct subject *u, double *p)
 /* Some places of a tensor, the first and the last among them. `gradient` is kept while values are worked out anew. */
 static void check_tensor(struct subject *u, double *p, const double *gradient, size_t n, const char *name)
 {
-	size_t places = 12, apart = n > places ? n / places : 1;
+	size_t apart = n > u->places ? n / u->places : 1;
 	double worst = 0, largest = 0;
 	for (size_t i = 0; i < n + apart - 1; i += apart) {
 		size_t k = i < n ? i : n - 1;
@@ -142,8 +143,8 @@ static void check_tensor(struct subject *u, double *p, const double *gradient, s
 	}
 	/* the differences are rounded; that is all there is to see where nothing depends on a tensor */
 	if (!(worst <= most * largest + 0x1p-52 * u->size / u->step))
-		fail_msg("seed %u, %s of '%s' (batch %d): error %g, largest gradient %g", u->seed, name,
-			 u->g.node[u->g.n - 1].name, u->r.batch, worst, largest);
+		fail_msg("seed %u, %s of '%s' (batch %d), step %g: error %g, largest gradient %g", u->seed, name,
+			 u->g.node[u->g.n - 1].name, u->r.batch, u->step, worst, largest);
 }
 
 static double *copy(const double *p, size_t n)
@@ -172,59 +173,17 @@ static void check(struct subject *u)
 	end(u);
 }
 
-/* Settings of a convolution that fit its input, in all the ways that there are. */
-static struct cop_conv_spec draw_conv(struct cop_stream *s, const struct cop_node *in)
-{
-	static const int kernel[][2] = {{1, 1}, {3, 3}, {5, 1}, {2, 3}};
-	for (;;) {
-		struct cop_conv_spec v = {.out = draw(s, 1, 17), .bias = draw(s, 0, 1) != 0, .groups = 1};
-		int k = draw(s, 0, 3), kind = draw(s, 0, 3);
-		bool fits = true;
-		for (int i = 0; i < 2; i++) {
-			v.kernel[i] = kernel[k][i];
-			v.stride[i] = draw(s, 1, 3);
-			v.padding[i] = draw(s, 0, 2);
-			v.dilation[i] = draw(s, 1, 2);
-			int side = i ? in->w : in->h;
-			fits = fits && side + 2 * v.padding[i] > v.dilation[i] * (v.kernel[i] - 1);
-		}
-		if (kind == 1 && in->c % 2 == 0) {
-			v.groups = 2;
-			v.out += v.out % 2;
-		}
-		if (kind >= 2) { /* depthwise, once or twice as many channels */
-			v.groups = in->c;
-			v.out = in->c * (kind - 1);
-		}
-		if (fits)
-			return v;
-	}
-}
-
 static void test_conv(void **state)
 {
 	(void)state;
 	for (uint32_t seed = 1; seed <= 150; seed++) {
 		struct subject u;
 		begin(&u, seed);
-		struct cop_conv_spec v = draw_conv(&u.s, &u.g.node[0]);
+		struct cop_conv_spec v = random_conv(&u.s, &u.g.node[0], 17);
 		cop_graph_conv(&u.g, 0, "conv", &v);
 		finish(&u, 0);
 		check(&u);
 	}
-}
-
-/* Settings of a pool that fit its input. */
-static struct cop_conv_spec draw_pool(struct cop_stream *s, const struct cop_node *in)
-{
-	struct cop_conv_spec v = {.out = 0};
-	for (int i = 0; i < 2; i++)
-		do {
-			v.kernel[i] = draw(s, 1, 4);
-			v.stride[i] = draw(s, 1, 3);
-			v.padding[i] = draw(s, 0, v.kernel[i] / 2);
-		} while ((i ? in->w : in->h) + 2 * v.padding[i] < v.kernel[i]);
-	return v;
 }
 
 static void test_pools(void **state)
@@ -233,7 +192,7 @@ static void test_pools(void **state)
 	for (uint32_t seed = 200; seed < 290; seed++) {
 		struct subject u;
 		begin(&u, seed);
-		struct cop_conv_spec v = draw_pool(&u.s, &u.g.node[0]);
+		struct cop_conv_spec v = random_pool(&u.s, &u.g.node[0]);
 		if (seed % 3 == 0)
 			cop_graph_max_pool(&u.g, 0, &v);
 		else if (seed % 3 == 1)
@@ -268,7 +227,8 @@ static void test_others(void **state)
 			cop_graph_dropout(&u.g, 0, 0.1 * (double)(seed % 10));
 			break;
 		default:
-			cop_graph_linear(&u.g, cop_graph_flatten(&u.g, 0), "fc", draw(&u.s, 1, 17), seed % 12 < 6);
+			cop_graph_linear(&u.g, cop_graph_flatten(&u.g, 0), "fc", random_between(&u.s, 1, 17),
+					 seed % 12 < 6);
 		}
 		finish(&u, 0);
 		check(&u);
@@ -309,16 +269,32 @@ static void test_networks(void **state)
 	for (uint32_t seed = 600; seed < 640; seed++) {
 		struct subject u;
 		begin(&u, seed);
-		int classes = draw(&u.s, 2, 10), x = 0;
-		const struct cop_conv_spec s = {.out = draw(&u.s, 1, 6), .kernel = {3, 3}, .padding = {1, 1}};
+		int classes = random_between(&u.s, 2, 10), x = 0;
+		const struct cop_conv_spec s = {.out = random_between(&u.s, 1, 6), .kernel = {3, 3}, .padding = {1, 1}};
 		const struct cop_conv_spec p = {.kernel = {2, 2}, .stride = {2, 2}, .padding = {1, 1}};
 		x = cop_graph_batch_norm(&u.g, cop_graph_conv(&u.g, x, NULL, &s), NULL);
 		x = seed % 2 ? cop_graph_relu6(&u.g, x) : cop_graph_relu(&u.g, x);
-		x = add_sum(&u.g, x, draw(&u.s, 0, 3));
+		x = add_sum(&u.g, x, random_between(&u.s, 0, 3));
 		x = seed % 3 ? cop_graph_max_pool(&u.g, x, &p) : cop_graph_avg_pool(&u.g, x, &p);
 		x = cop_graph_dropout(&u.g, x, 0.3);
 		x = seed % 5 ? cop_graph_global_avg_pool(&u.g, x) : cop_graph_flatten(&u.g, x);
 		cop_graph_linear(&u.g, x, "fc", classes, true);
+		struct cop_err err = {0};
+		if (cop_graph_finish(&u.g, classes, &err))
+			fail_msg("seed %u: %s", seed, err.msg);
+		finish(&u, classes);
+		check(&u);
+	}
+}
+
+/* Networks as they come. */
+static void test_drawn_networks(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 700; seed < 712; seed++) {
+		struct subject u = {.seed = seed, .places = 4};
+		cop_stream_init(&u.s, seed, COP_PURPOSE_TEST, 0, 0);
+		int classes = random_graph(&u.g, &u.s, 3, 3, 12);
 		struct cop_err err = {0};
 		if (cop_graph_finish(&u.g, classes, &err))
 			fail_msg("seed %u: %s", seed, err.msg);
@@ -475,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_drawn_networks),
 		cmocka_unit_test(test_conv_by_hand),
 		cmocka_unit_test(test_groups_by_hand),
 		cmocka_unit_test(test_batch_norm_by_hand),
