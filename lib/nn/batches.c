@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,17 +117,47 @@ void cop_shuffle_release(struct cop_shuffle *o)
 	*o = (struct cop_shuffle){0};
 }
 
-/* An image's move and mirror depend on the image and the epoch, not on its place in the batch. */
+/*
+ * A box of a random area and shape (Szegedy et al. 2015, as torchvision has it): area uniform in [scale_min, 1] of the
+ * image's, width / height log-uniform in [3/4, 4/3]. One that does not fit is drawn again, ten times in all; then the
+ * middle is taken, as large as the shape allows.
+ */
+static struct cop_box draw_box(struct cop_stream *s, int height, int width, double scale_min)
+{
+	const double narrow = 3.0 / 4, wide = 4.0 / 3;
+	for (int tries = 0; tries < 10; tries++) {
+		double area = (scale_min + (1 - scale_min) * cop_stream_uniform(s)) * height * width;
+		double shape = exp(log(narrow) + (log(wide) - log(narrow)) * cop_stream_uniform(s));
+		double w = rint(sqrt(area * shape)), h = rint(sqrt(area / shape));
+		if (w < 1 || w > width || h < 1 || h > height)
+			continue;
+		struct cop_box b = {.height = (uint16_t)h, .width = (uint16_t)w};
+		b.top = (uint16_t)cop_stream_below(s, (uint32_t)(height - b.height + 1));
+		b.left = (uint16_t)cop_stream_below(s, (uint32_t)(width - b.width + 1));
+		return b;
+	}
+	double h = fmin(height, rint(width / narrow)), w = fmin(width, rint(height * wide));
+	return (struct cop_box){.top = (uint16_t)((height - (int)h) / 2),
+				.left = (uint16_t)((width - (int)w) / 2),
+				.height = (uint16_t)h,
+				.width = (uint16_t)w};
+}
+
+/* An image's move, box and mirror depend on the image and the epoch, not on its place in the batch. */
 static void augment(const struct cop_shuffle *o, int64_t epoch, struct cop_pick *p)
 {
 	const struct cop_data *d = o->data;
-	if (!d->crop_padding && !d->flip)
+	if (!d->crop_padding && !d->resized_crop && !d->flip)
 		return;
 	struct cop_stream s;
 	cop_stream_init(&s, o->seed_augment, COP_PURPOSE_AUGMENT, (uint32_t)epoch, p->index);
-	uint32_t span = (uint32_t)(2 * d->crop_padding + 1);
-	p->dy = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
-	p->dx = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
+	if (d->resized_crop) {
+		p->box = draw_box(&s, d->info.height, d->info.width, d->scale_min);
+	} else {
+		uint32_t span = (uint32_t)(2 * d->crop_padding + 1);
+		p->dy = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
+		p->dx = (int16_t)((int64_t)cop_stream_below(&s, span) - d->crop_padding);
+	}
 	p->flip = d->flip && cop_stream_below(&s, 2);
 }
 

@@ -25,7 +25,8 @@ struct cop_data {
 	struct cop_part train, validation, test;
 	float scale[COP_CHANNELS_MAX], shift[COP_CHANNELS_MAX]; /* of a pixel, by data.normalize */
 	int64_t crop_padding;
-	bool flip;
+	bool flip, resized_crop;
+	double scale_min;
 	int loader_threads; /* of nn/loader.h */
 };
 

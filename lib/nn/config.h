@@ -36,7 +36,8 @@ struct cop_data_config {
 	int64_t validation;       /* images split off the training set */
 	int normalize;            /* standard: (pixel/255 - mean) / std of the channel; unit: pixel/255 */
 	int64_t crop_padding;
-	bool flip;
+	bool flip, resized_crop;
+	double scale_min;       /* resized_crop: the smallest area, as a part of the image's */
 	int64_t loader_threads; /* 0: automatic; -1: in the step */
 };
 

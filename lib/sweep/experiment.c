@@ -42,6 +42,10 @@ static const struct cop_param table[] = {
 	 "pixels of padding to crop from", COP_PARAM_COMPUTES},
 	{"data.augment.flip", COP_PARAM_BOOL, AT(data.flip), "false", 0, 0, NULL, "mirror half of the images",
 	 COP_PARAM_COMPUTES},
+	{"data.augment.resized_crop", COP_PARAM_BOOL, AT(data.resized_crop), "false", 0, 0, NULL,
+	 "a random box of each image, stretched to the whole", COP_PARAM_COMPUTES},
+	{"data.augment.scale_min", COP_PARAM_REAL, AT(data.scale_min), "0.08", 0.001, 1, NULL,
+	 "resized_crop: the smallest area, as a part of the image's", COP_PARAM_COMPUTES},
 	{"data.glyphs.train", COP_PARAM_INT, AT(glyphs.train), "12000", 1, MOST, NULL, "built-in digits to train on",
 	 0},
 	{"data.glyphs.test", COP_PARAM_INT, AT(glyphs.test), "2000", 1, MOST, NULL, "built-in digits to test on",
@@ -154,6 +158,16 @@ static int check_lines(const struct cop_experiment *e, const char *name, struct 
 	return 0;
 }
 
+static int check_augmentation(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	if (e->data.resized_crop && e->data.crop_padding)
+		return cop_fail(err, COP_EINPUT,
+				"'%s': 'data.augment.resized_crop' and 'data.augment.crop_padding' both move images: "
+				"choose one",
+				name);
+	return 0;
+}
+
 int cop_experiment_load(struct cop_experiment *e, const char *text, const char *name, const char *const *sets,
 			size_t nsets, struct cop_err *err)
 {
@@ -164,6 +178,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 	rc = check_lists(e, name, err);
 	if (!rc)
 		rc = check_lines(e, name, err);
+	if (!rc)
+		rc = check_augmentation(e, name, err);
 	if (!rc && cop_model_settle(&e->model, err))
 		rc = cop_context(err, "'%s'", name);
 	if (rc)

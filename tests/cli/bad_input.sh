@@ -40,8 +40,8 @@ edited() {
 	cmp -s good.json bad.json && no "$1: the edit changed nothing"
 	refuse "$1" "$2" coppice plan bad.json -o new
 }
-# set_to NAME PATTERN KEY=VALUE
-set_to() { refuse "$1" "$2" coppice plan good.json -o new --set "$3"; }
+# set_to NAME PATTERN KEY=VALUE [KEY=VALUE]
+set_to() { refuse "$1" "$2" coppice plan good.json -o new --set "$3" ${4:+--set "$4"}; }
 
 check "the experiment that is spoiled below is good" coppice plan good.json -o run --no-timing
 
@@ -97,6 +97,9 @@ set_to "truncated dataset" "cut.h5': .*truncated" data.path=cut.h5
 : >empty.h5
 set_to "empty dataset" "cannot read as HDF5 '.*empty.h5'" data.path=empty.h5
 echo "not HDF5 at all" >text.h5
+set_to "two ways of moving images" "'data.augment.resized_crop' and 'data.augment.crop_padding' both move images: choose one" data.augment.resized_crop=true data.augment.crop_padding=4
+set_to "boxes of no area" "data.augment.scale_min' .*0.001" data.augment.resized_crop=true data.augment.scale_min=0
+set_to "fewer loader threads than none" "device.loader_threads' .*-1" device.loader_threads=-2
 set_to "dataset that is text" "cannot read as HDF5 '.*text.h5'" data.path=text.h5
 set_to "dataset that is a folder" "cannot read as HDF5 '.*run'|'.*run'.*directory" data.path=run
 if has_python; then

@@ -22,15 +22,19 @@ static int32_t labels[TRAINING + TESTING];
 static uint32_t order[TRAINING], in_turn[TESTING];
 
 /* The training part is the images from TESTING on, in disorder; the test part the first ones. */
-static struct cop_data make_data(int64_t padding, bool flip)
+enum { MOVE = 1, FLIP = 2, BOX = 4 };
+
+static struct cop_data make_data(int kind)
 {
 	struct cop_data d = {.info = {.height = H, .width = W, .channels = C, .nclasses = CLASSES},
 			     .train = {images[0], labels, order, TRAINING},
 			     .test = {images[0], labels, in_turn, TESTING},
 			     .scale = {0.01f, 0.02f, 0.03f},
 			     .shift = {-1, 0.5f, 2},
-			     .crop_padding = padding,
-			     .flip = flip};
+			     .crop_padding = kind & MOVE ? 2 : 0,
+			     .flip = kind & FLIP,
+			     .resized_crop = kind & BOX,
+			     .scale_min = 0.2};
 	return d;
 }
 
@@ -113,10 +117,11 @@ static void test_training(void **state)
 {
 	(void)state;
 	const int batches[] = {1, 16, 20, 49};
-	for (int kind = 0; kind < 4; kind++)
+	const int kinds[] = {0, MOVE, FLIP, MOVE | FLIP, BOX, BOX | FLIP};
+	for (int kind = 0; kind < 6; kind++)
 		for (int b = 0; b < 4; b++)
 			for (int k = 0; k < THREAD_COUNTS; k++) {
-				struct cop_data d = make_data(kind & 1 ? 2 : 0, kind & 2);
+				struct cop_data d = make_data(kinds[kind]);
 				struct expected e;
 				expect_open(&e, &d, batches[b]);
 				struct cop_loader *l = open_loader(&d, batches[b], thread_counts[k]);
@@ -131,7 +136,7 @@ static void test_training(void **state)
 static void test_jumping(void **state)
 {
 	(void)state;
-	struct cop_data d = make_data(3, true);
+	struct cop_data d = make_data(MOVE | FLIP);
 	struct expected e;
 	expect_open(&e, &d, 20);
 	for (uint32_t seed = 0; seed < 40; seed++) {
@@ -158,7 +163,7 @@ static void test_jumping(void **state)
 static void test_parts(void **state)
 {
 	(void)state;
-	struct cop_data d = make_data(2, true);
+	struct cop_data d = make_data(BOX | FLIP);
 	struct expected e;
 	expect_open(&e, &d, 20);
 	for (int k = 0; k < THREAD_COUNTS; k++) {
