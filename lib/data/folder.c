@@ -160,12 +160,12 @@ static int add_image(struct tree *t, const char *output, enum cop_split split, s
 	/* once it is known that all become RGB, grey ones are converted */
 	int channels = t->o->channels ? t->o->channels : t->channels == 3 ? 3 : 0;
 	struct cop_image im;
-	int rc = cop_image_read(path, channels, &im, err);
+	int rc = cop_image_read(path, channels, t->o->size, &im, err);
 	if (rc)
 		return rc;
 	rc = t->w ? check_like_first(t, path, &im, err) : begin(t, output, path, &im, err);
 	if (!rc && t->o->size)
-		cop_image_fit(&im, t->o->size, t->fitted);
+		rc = cop_image_fit(&im, t->o->size, COP_RESIZE_CROP, t->fitted, err);
 	if (!rc)
 		rc = cop_dataset_add(t->w, split, t->o->size ? t->fitted : im.pixel, (int32_t)label, err);
 	cop_image_release(&im);

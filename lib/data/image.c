@@ -33,19 +33,21 @@ enum cop_image_kind cop_image_kind_of_data(const uint8_t *data, size_t len)
 	return len >= 3 && memcmp(data, "\xff\xd8\xff", 3) == 0 ? COP_IMAGE_JPEG : COP_IMAGE_NONE;
 }
 
-int cop_image_alloc(const char *path, uint32_t height, uint32_t width, int channels, struct cop_image *im,
-		    struct cop_err *err)
+int cop_image_alloc(const char *path, uint32_t height, uint32_t width, uint32_t cell, int channels,
+		    struct cop_image *im, struct cop_err *err)
 {
 	if (height == 0 || width == 0 || height > COP_SIDE_MAX || width > COP_SIDE_MAX ||
 	    (uint64_t)height * width > COP_IMAGE_PIXELS_MAX)
 		return cop_fail(err, COP_EINPUT, "'%s' is %ux%u pixels: at most %d million are read", path, width,
 				height, COP_IMAGE_PIXELS_MAX >> 20);
-	int rc = cop_alloc(&im->pixel, (size_t)height * width, (size_t)channels, "an image", err);
+	size_t rows = (height + cell - 1) / cell, columns = (width + cell - 1) / cell;
+	int rc = cop_alloc(&im->pixel, rows * columns, (size_t)channels, "an image", err);
 	if (rc)
 		return rc;
 	im->height = (int)height;
 	im->width = (int)width;
 	im->channels = channels;
+	im->cell = (int)cell;
 	return 0;
 }
 
@@ -55,10 +57,16 @@ void cop_image_release(struct cop_image *im)
 	*im = (struct cop_image){0};
 }
 
+static size_t pixels_held(const struct cop_image *im)
+{
+	size_t cell = (size_t)im->cell;
+	return (((size_t)im->height + cell - 1) / cell) * (((size_t)im->width + cell - 1) / cell);
+}
+
 /* In place: the result is never longer than its source. */
 static void make_grey(struct cop_image *im)
 {
-	size_t n = (size_t)im->height * (size_t)im->width;
+	size_t n = pixels_held(im);
 	for (size_t i = 0; i < n; i++) {
 		const uint8_t *p = im->pixel + 3 * i;
 		im->pixel[i] = (uint8_t)((19595u * p[0] + 38470u * p[1] + 7471u * p[2] + 32768u) >> 16);
@@ -68,7 +76,7 @@ static void make_grey(struct cop_image *im)
 
 static int make_rgb(struct cop_image *im, struct cop_err *err)
 {
-	size_t n = (size_t)im->height * (size_t)im->width;
+	size_t n = pixels_held(im);
 	uint8_t *rgb = NULL;
 	int rc = cop_alloc(&rgb, n, 3, "an image", err);
 	if (rc)
@@ -81,7 +89,7 @@ static int make_rgb(struct cop_image *im, struct cop_err *err)
 	return 0;
 }
 
-int cop_image_decode(const char *path, const uint8_t *data, size_t len, int channels, struct cop_image *im,
+int cop_image_decode(const char *path, const uint8_t *data, size_t len, int channels, int size, struct cop_image *im,
 		     struct cop_err *err)
 {
 	int rc = 0;
@@ -91,7 +99,7 @@ int cop_image_decode(const char *path, const uint8_t *data, size_t len, int chan
 		rc = cop_png_decode(path, data, len, im, err);
 		break;
 	case COP_IMAGE_JPEG:
-		rc = cop_jpeg_decode(path, data, len, im, err);
+		rc = cop_jpeg_decode(path, data, len, size, im, err);
 		break;
 	case COP_IMAGE_NONE:
 		rc = cop_fail(err, COP_EINPUT, "'%s' is neither a PNG nor a JPEG", path);
@@ -126,7 +134,7 @@ static int check_file(const char *path, struct cop_err *err)
 	return 0;
 }
 
-int cop_image_read(const char *path, int channels, struct cop_image *im, struct cop_err *err)
+int cop_image_read(const char *path, int channels, int size, struct cop_image *im, struct cop_err *err)
 {
 	char *data = NULL;
 	size_t len = 0;
@@ -140,60 +148,7 @@ int cop_image_read(const char *path, int channels, struct cop_image *im, struct 
 		rc = cop_fail(err, COP_EINPUT, "'%s' is a %s, not a %s as its name says", path, kind_names[is],
 			      kind_names[says]);
 	else
-		rc = cop_image_decode(path, (uint8_t *)data, len, channels, im, err);
+		rc = cop_image_decode(path, (uint8_t *)data, len, channels, size, im, err);
 	free(data);
 	return rc;
-}
-
-/*
- * One output pixel. In units of 1/to of a source pixel, output i covers [i*from, (i+1)*from) and source j covers
- * [j*to, (j+1)*to): the overlaps are whole numbers that add up to `from`.
- */
-struct span {
-	int64_t first, last;       /* source pixels, inclusive */
-	int64_t head, tail, whole; /* weights of the first, the last, and those between */
-};
-
-static struct span cover(int64_t i, int64_t from, int64_t to)
-{
-	int64_t begin = i * from, end = begin + from;
-	struct span s = {.first = begin / to, .last = (end - 1) / to, .whole = to};
-	s.head = s.first == s.last ? from : (s.first + 1) * to - begin;
-	s.tail = end - s.last * to;
-	return s;
-}
-
-static int64_t weight(const struct span *s, int64_t j)
-{
-	return j == s->first ? s->head : j == s->last ? s->tail : s->whole;
-}
-
-static void mean_of_area(const struct cop_image *im, const struct span *x, const struct span *y, uint8_t *out)
-{
-	uint64_t sum[3] = {0}, area = (uint64_t)im->width * (uint64_t)im->height;
-	for (int64_t j = y->first; j <= y->last; j++) {
-		const uint8_t *row = im->pixel + (size_t)j * (size_t)im->width * (size_t)im->channels;
-		uint64_t wy = (uint64_t)weight(y, j);
-		for (int64_t i = x->first; i <= x->last; i++) {
-			uint64_t w = wy * (uint64_t)weight(x, i);
-			for (int c = 0; c < im->channels; c++)
-				sum[c] += w * row[i * im->channels + c];
-		}
-	}
-	for (int c = 0; c < im->channels; c++)
-		out[c] = (uint8_t)((sum[c] + area / 2) / area);
-}
-
-void cop_image_fit(const struct cop_image *im, int size, uint8_t *out)
-{
-	int64_t w = im->width, h = im->height, least = w < h ? w : h;
-	int64_t wide = (w * size + least / 2) / least, high = (h * size + least / 2) / least;
-	int64_t left = (wide - size) / 2, top = (high - size) / 2;
-	for (int y = 0; y < size; y++) {
-		struct span sy = cover(top + y, h, high);
-		for (int x = 0; x < size; x++) {
-			struct span sx = cover(left + x, w, wide);
-			mean_of_area(im, &sx, &sy, out + ((size_t)y * (size_t)size + (size_t)x) * (size_t)im->channels);
-		}
-	}
 }

@@ -64,7 +64,7 @@ static void read_image(const char *path, struct decoding *d, struct cop_err *err
 	png_read_info(d->png, d->info);
 	uint32_t height = png_get_image_height(d->png, d->info), width = png_get_image_width(d->png, d->info);
 	int channels = set_format(d->png, d->info);
-	d->rc = cop_image_alloc(path, height, width, channels, &d->im, err);
+	d->rc = cop_image_alloc(path, height, width, 1, channels, &d->im, err);
 	if (d->rc)
 		return;
 	if (png_get_rowbytes(d->png, d->info) != (size_t)width * (size_t)channels)

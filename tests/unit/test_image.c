@@ -121,7 +121,7 @@ static void expect_pixels(const struct bytes *b, int forced, int channels, int (
 {
 	struct cop_image im;
 	struct cop_err err = {0};
-	assert_int_equal(cop_image_decode("a picture", b->data, b->len, forced, &im, &err), 0);
+	assert_int_equal(cop_image_decode("a picture", b->data, b->len, forced, 0, &im, &err), 0);
 	assert_int_equal(im.height, H);
 	assert_int_equal(im.width, W);
 	assert_int_equal(im.channels, channels);
@@ -227,7 +227,7 @@ static void expect_close(const struct bytes *b, int forced, int channels)
 {
 	struct cop_image im;
 	struct cop_err err = {0};
-	assert_int_equal(cop_image_decode("a picture", b->data, b->len, forced, &im, &err), 0);
+	assert_int_equal(cop_image_decode("a picture", b->data, b->len, forced, 0, &im, &err), 0);
 	assert_int_equal(im.height, H);
 	assert_int_equal(im.width, W);
 	assert_int_equal(im.channels, channels);
@@ -252,11 +252,51 @@ static void test_jpeg(void **state)
 	}
 }
 
+/* Four inks, as the standard has them and as Photoshop writes them: inverted, which its marker tells. */
+static void test_inks(void **state)
+{
+	(void)state;
+	static struct bytes b;
+	make_jpeg(&b, 4, false);
+	struct cop_image im;
+	struct cop_err err = {0};
+	uint8_t *at = memmem(b.data, b.len, "Adobe", 5);
+	assert_non_null(at);
+	for (int adobe = 0; adobe < 2; adobe++) {
+		at[0] = adobe ? 'A' : 'a';
+		assert_int_equal(cop_image_decode("a picture", b.data, b.len, 0, 0, &im, &err), 0);
+		assert_int_equal(im.channels, 3);
+		for (int i = 0; i < H * W * 3; i++) {
+			int y = i / 3 / W, x = i / 3 % W, ink = source(y, x, i % 3), black = source(y, x, 0);
+			double want = adobe ? ink * black / 255.0 : (255 - ink) * (255 - black) / 255.0;
+			assert_true(fabs(im.pixel[i] - want) <= 4);
+		}
+		cop_image_release(&im);
+		assert_int_equal(cop_image_decode("a picture", b.data, b.len, 1, 0, &im, &err), 0);
+		assert_int_equal(im.channels, 1);
+		cop_image_release(&im);
+	}
+}
+
+/* Orientation is what a viewer would apply: the pixels stay where they are stored. */
+static void test_orientation(void **state)
+{
+	(void)state;
+	static const uint8_t exif[] = "\xff\xe1\x00\x22"
+				      "Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0";
+	static struct bytes b;
+	make_jpeg(&b, 3, false);
+	memmove(b.data + 2 + 36, b.data + 2, b.len - 2);
+	memcpy(b.data + 2, exif, 36);
+	b.len += 36;
+	expect_close(&b, 0, 3);
+}
+
 static void expect_refusal(const struct bytes *b, const char *says)
 {
 	struct cop_image im;
 	struct cop_err err = {0};
-	assert_int_equal(cop_image_decode("a picture", b->data, b->len, 0, &im, &err), COP_EINPUT);
+	assert_int_equal(cop_image_decode("a picture", b->data, b->len, 0, 0, &im, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "'a picture'"));
 	assert_non_null(strstr(err.msg, says));
 	assert_null(im.pixel);
@@ -269,8 +309,6 @@ static void test_refusals(void **state)
 	expect_refusal(&b, "neither");
 	b.len = (size_t)snprintf((char *)b.data, ROOM, "GIF89a and so on");
 	expect_refusal(&b, "neither");
-	make_jpeg(&b, 4, false);
-	expect_refusal(&b, "CMYK");
 	/* a header that promises 60000 x 60000: the size stands behind IHDR, its checksum behind that */
 	make_png(&b, PNG_COLOR_TYPE_GRAY, 8, 0, W, fill_grey);
 	memcpy(b.data + 16, "\x00\x00\xea\x60\x00\x00\xea\x60", 8);
@@ -288,7 +326,7 @@ static void expect_truncation(const struct bytes *whole)
 		struct cop_err err = {0};
 		uint8_t *exact = malloc(len); /* so that a sanitizer sees a read beyond the end */
 		memcpy(exact, whole->data, len);
-		assert_int_equal(cop_image_decode("x", exact, len, 0, &im, &err), COP_EINPUT);
+		assert_int_equal(cop_image_decode("x", exact, len, 0, 0, &im, &err), COP_EINPUT);
 		assert_null(im.pixel);
 		assert_null(strchr(err.msg, '\n'));
 		free(exact);
@@ -325,7 +363,7 @@ static void test_damage(void **state)
 			b.data[cop_stream_below(&s, (uint32_t)b.len)] ^= (uint8_t)(1u << cop_stream_below(&s, 8));
 		struct cop_image im;
 		struct cop_err err = {0};
-		int rc = cop_image_decode("x", b.data, b.len, 0, &im, &err);
+		int rc = cop_image_decode("x", b.data, b.len, 0, 0, &im, &err);
 		assert_true(rc == 0 || rc == COP_EINPUT);
 		if (!rc)
 			assert_true((int64_t)im.height * im.width <= COP_IMAGE_PIXELS_MAX);
@@ -347,17 +385,20 @@ static double area_mean(const struct cop_image *im, double y0, double y1, double
 	return sum / ((y1 - y0) * (x1 - x0));
 }
 
-static void expect_fit(int height, int width, int channels, int size)
+static void expect_fit(int height, int width, int channels, int size, enum cop_resize resize)
 {
-	struct cop_image im = {height, width, channels, malloc((size_t)(height * width * channels))};
+	struct cop_image im = {height, width, channels, 1, malloc((size_t)(height * width * channels))};
 	uint8_t *out = malloc((size_t)(size * size * channels));
 	struct cop_stream s;
+	struct cop_err err;
 	cop_stream_init(&s, 9, COP_PURPOSE_TEST, (uint32_t)height, (uint32_t)width);
 	for (int i = 0; i < height * width * channels; i++)
 		im.pixel[i] = (uint8_t)cop_stream_below(&s, 256);
-	cop_image_fit(&im, size, out);
+	assert_int_equal(cop_image_fit(&im, size, resize, out, &err), 0);
 	int least = height < width ? height : width;
 	double high = floor((double)height * size / least + 0.5), wide = floor((double)width * size / least + 0.5);
+	if (resize == COP_RESIZE_STRETCH)
+		high = wide = size;
 	double top = floor((high - size) / 2), left = floor((wide - size) / 2);
 	for (int i = 0; i < size * size * channels; i++) {
 		int c = i % channels, x = i / channels % size, y = i / channels / size;
@@ -372,14 +413,51 @@ static void expect_fit(int height, int width, int channels, int size)
 static void test_fit(void **state)
 {
 	(void)state;
-	expect_fit(32, 32, 3, 32);
-	expect_fit(64, 64, 3, 32);
-	expect_fit(37, 50, 3, 16);
-	expect_fit(50, 37, 1, 16);
-	expect_fit(100, 33, 3, 32);
-	expect_fit(7, 9, 1, 20);
-	expect_fit(1, 40, 1, 8);
-	expect_fit(375, 500, 3, 64);
+	for (int resize = COP_RESIZE_CROP; resize <= COP_RESIZE_STRETCH; resize++) {
+		expect_fit(32, 32, 3, 32, resize);
+		expect_fit(64, 64, 3, 32, resize);
+		expect_fit(37, 50, 3, 16, resize);
+		expect_fit(50, 37, 1, 16, resize);
+		expect_fit(100, 33, 3, 32, resize);
+		expect_fit(7, 9, 1, 20, resize);
+		expect_fit(1, 40, 1, 8, resize);
+		expect_fit(375, 500, 3, 64, resize);
+		expect_fit(3, 20000, 3, 64, resize);
+	}
+}
+
+/* Means of cells stand for their pixels: an image that is the same within each gives the same either way. */
+static void expect_cells(int height, int width, int cell, int size, enum cop_resize resize)
+{
+	int rows = (height + cell - 1) / cell, columns = (width + cell - 1) / cell;
+	struct cop_image im = {height, width, 1, 1, malloc((size_t)(height * width))};
+	struct cop_image means = {height, width, 1, cell, malloc((size_t)(rows * columns))};
+	uint8_t *a = malloc((size_t)(size * size)), *b = malloc((size_t)(size * size));
+	struct cop_stream s;
+	struct cop_err err;
+	cop_stream_init(&s, 10, COP_PURPOSE_TEST, (uint32_t)height, (uint32_t)width);
+	for (int i = 0; i < rows * columns; i++)
+		means.pixel[i] = (uint8_t)cop_stream_below(&s, 256);
+	for (int i = 0; i < height * width; i++)
+		im.pixel[i] = means.pixel[i / width / cell * columns + i % width / cell];
+	assert_int_equal(cop_image_fit(&im, size, resize, a, &err), 0);
+	assert_int_equal(cop_image_fit(&means, size, resize, b, &err), 0);
+	assert_memory_equal(a, b, (size_t)(size * size));
+	free(a);
+	free(b);
+	free(im.pixel);
+	free(means.pixel);
+}
+
+static void test_fit_cells(void **state)
+{
+	(void)state;
+	for (int cell = 2; cell <= 8; cell *= 2)
+		for (int resize = COP_RESIZE_CROP; resize <= COP_RESIZE_STRETCH; resize++) {
+			expect_cells(375, 500, cell, 16, resize);
+			expect_cells(131, 77, cell, 9, resize);
+			expect_cells(17, 400, cell, 20, resize);
+		}
 }
 
 static void test_kinds(void **state)
@@ -397,7 +475,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_png),        cmocka_unit_test(test_jpeg),   cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_truncation), cmocka_unit_test(test_damage), cmocka_unit_test(test_fit),
-		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_kinds),      cmocka_unit_test(test_inks),   cmocka_unit_test(test_orientation),
+		cmocka_unit_test(test_fit_cells),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
