@@ -23,6 +23,7 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 		    {"sum_images", (double)t->sums.images},
 		    {"seconds", t->seconds},
 		    {"stepping", t->stepping},
+		    {"waiting", t->waiting},
 		    {"images", (double)t->images}};
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]) && !rc; i++)
 		rc = cop_h5_put_f64(f, "/", sums[i].name, sums[i].v, err);
@@ -48,7 +49,7 @@ struct progress {
 	struct cop_checkpoint checkpoint;
 	struct cop_history history;
 	struct cop_loss sums;
-	double seconds, stepping, images;
+	double seconds, stepping, waiting, images;
 };
 
 static int load_sums(struct cop_h5 *f, struct progress *p, struct cop_err *err)
@@ -59,7 +60,7 @@ static int load_sums(struct cop_h5 *f, struct progress *p, struct cop_err *err)
 		double *v;
 	} sums[] = {{"sum_loss", &p->sums.loss}, {"sum_top1", &top1},      {"sum_top5", &top5},
 		    {"sum_images", &images},     {"seconds", &p->seconds}, {"stepping", &p->stepping},
-		    {"images", &p->images}};
+		    {"waiting", &p->waiting},    {"images", &p->images}};
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
 		int rc = cop_h5_get_f64(f, "/", sums[i].name, sums[i].v, err);
 		if (rc)
@@ -115,6 +116,7 @@ void cop_trainer_resume(struct cop_trainer *t, bool *found)
 		t->sums = p.sums;
 		t->seconds = p.seconds;
 		t->stepping = p.stepping;
+		t->waiting = p.waiting;
 		t->images = (int64_t)p.images;
 		*found = true;
 	}

@@ -247,6 +247,15 @@ double cop_trainer_data_wait(const struct cop_trainer *t)
 	return t->stepping > 0 ? t->waiting / t->stepping : NAN;
 }
 
+const char *cop_trainer_data_note(const struct cop_trainer *t, char buf[COP_DATA_NOTE])
+{
+	double share = cop_trainer_data_wait(t);
+	*buf = '\0';
+	if (share > 0.01)
+		snprintf(buf, COP_DATA_NOTE, ", %.0f%% waiting for data", 100 * share);
+	return buf;
+}
+
 /* A row of the history for the state as it is; with the epoch's sums where there are some. */
 static int add_row(struct cop_trainer *t, struct cop_err *err)
 {
@@ -288,10 +297,11 @@ static int save_if_due(struct cop_trainer *t, double *saved, struct cop_err *err
 
 static void say_progress(const struct cop_trainer *t)
 {
+	char data[COP_DATA_NOTE];
 	if (t->what)
 		cop_progress(t->what, (double)t->step, (double)t->total_steps,
-			     "epoch %.1f of %" PRId64 ", %.0f images/s", (double)t->step / (double)t->steps_per_epoch,
-			     t->config->epochs, cop_trainer_speed(t));
+			     "epoch %.1f of %" PRId64 ", %.0f images/s%s", (double)t->step / (double)t->steps_per_epoch,
+			     t->config->epochs, cop_trainer_speed(t), cop_trainer_data_note(t, data));
 }
 
 int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)

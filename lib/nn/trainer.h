@@ -91,4 +91,8 @@ double cop_trainer_speed(const struct cop_trainer *t);
 /* The share of the time within steps that goes to waiting for the batch, or to making it; NaN where there was none. */
 double cop_trainer_data_wait(const struct cop_trainer *t);
 
+/* ", 5% waiting for data" into buf where it is more than 1%, else ""; returns buf. */
+enum { COP_DATA_NOTE = 40 };
+const char *cop_trainer_data_note(const struct cop_trainer *t, char buf[COP_DATA_NOTE]);
+
 #endif

@@ -17,6 +17,7 @@ struct cop_row {
 	int64_t reset_step, total, nnz;
 	double test_top1, test_top5, test_loss, val_top1;
 	double seconds, images_per_second;
+	double data_wait; /* share of the time within steps that went to waiting for images */
 	int64_t restarts;
 	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
 };

@@ -9,7 +9,7 @@
 /* The dense network of a replicate: what final.h5's run measured. */
 struct cop_dense {
 	int64_t replicate, total; /* total: prunable weights */
-	double test_top1, test_top5, test_loss, val_top1, seconds, images_per_second;
+	double test_top1, test_top5, test_loss, val_top1, seconds, images_per_second, data_wait;
 	struct cop_history history;
 };
 

@@ -106,9 +106,11 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	if (!rc)
 		rc = cop_cell_write(path, &c, w->run->text, &t->net.params, keep ? t->param : NULL,
 				    keep ? t->mask : NULL, &t->net.buffers, NULL, err);
+	char data[COP_DATA_NOTE];
 	if (!rc)
-		cop_info("%s: quantile %g, reset %s: test top-1 %.2f%% with %lld of %lld weights", w->what,
-			 row.quantile, row.reset, 100 * c.row.test_top1, (long long)c.row.nnz, (long long)c.row.total);
+		cop_info("%s: quantile %g, reset %s: test top-1 %.2f%% with %lld of %lld weights%s", w->what,
+			 row.quantile, row.reset, 100 * c.row.test_top1, (long long)c.row.nnz, (long long)c.row.total,
+			 cop_trainer_data_note(t, data));
 	free(c.layer);
 	free(folder);
 	free(path);

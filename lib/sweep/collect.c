@@ -42,6 +42,7 @@ static void read_dense(const struct cop_run *r, struct cop_results *out)
 				.val_top1 = c.row.val_top1,
 				.seconds = c.row.seconds,
 				.images_per_second = c.row.images_per_second,
+				.data_wait = c.row.data_wait,
 				.history = c.history,
 			};
 			c.history = (struct cop_history){0};

@@ -113,9 +113,10 @@ static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_er
 	char *path = cop_run_dense_result(w->run, replicate);
 	rc = cop_cell_write(path, &c, w->run->text, &t->net.params, NULL, NULL, NULL, NULL, err);
 	free(path);
+	char data[COP_DATA_NOTE];
 	if (!rc)
-		cop_info("%s: test top-1 %.2f%%, top-5 %.2f%%, loss %.4f", w->what, 100 * c.row.test_top1,
-			 100 * c.row.test_top5, c.row.test_loss);
+		cop_info("%s: test top-1 %.2f%%, top-5 %.2f%%, loss %.4f%s", w->what, 100 * c.row.test_top1,
+			 100 * c.row.test_top5, c.row.test_loss, cop_trainer_data_note(t, data));
 	return rc;
 }
 

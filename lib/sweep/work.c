@@ -31,8 +31,10 @@ static void epoch_ended(const struct cop_trainer *t, void *user)
 	char validation[48] = "";
 	if (t->data->validation.n)
 		snprintf(validation, sizeof(validation), ", validation top-1 %.2f%%", 100 * row[COP_HISTORY_VAL_TOP1]);
-	cop_info("%s: epoch %g of %lld, loss %.4f%s, %.0f images/s", w->what, row[COP_HISTORY_EPOCH],
-		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, w->state.speed);
+	char data[COP_DATA_NOTE];
+	cop_info("%s: epoch %g of %lld, loss %.4f%s, %.0f images/s%s", w->what, row[COP_HISTORY_EPOCH],
+		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, w->state.speed,
+		 cop_trainer_data_note(t, data));
 }
 
 int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
@@ -88,6 +90,7 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->val_top1 = validation.top1;
 	row->seconds = t->seconds;
 	row->images_per_second = cop_trainer_speed(t);
+	row->data_wait = cop_trainer_data_wait(t);
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);

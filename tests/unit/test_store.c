@@ -172,6 +172,7 @@ static struct cop_row some_row(void)
 				.val_top1 = NAN,
 				.seconds = 1.5,
 				.images_per_second = 1e5,
+				.data_wait = 0.0625,
 				.restarts = 2,
 				.host = "node01",
 				.device = "a \u201cCPU\u201d, 2 threads",
@@ -205,10 +206,10 @@ static void write_cell(struct state *s, const char *path, bool weights)
 
 static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 {
-	const double x[] = {a->quantile,  a->threshold, a->test_top1, a->test_top5,
-			    a->test_loss, a->val_top1,  a->seconds,   a->images_per_second},
-		     y[] = {b->quantile,  b->threshold, b->test_top1, b->test_top5,
-			    b->test_loss, b->val_top1,  b->seconds,   b->images_per_second};
+	const double x[] = {a->quantile, a->threshold, a->test_top1,         a->test_top5, a->test_loss,
+			    a->val_top1, a->seconds,   a->images_per_second, a->data_wait},
+		     y[] = {b->quantile, b->threshold, b->test_top1,         b->test_top5, b->test_loss,
+			    b->val_top1, b->seconds,   b->images_per_second, b->data_wait};
 	assert_memory_equal(x, y, sizeof(x));
 	assert_true(a->index == b->index && a->replicate == b->replicate && a->reset_step == b->reset_step &&
 		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts);

@@ -441,11 +441,14 @@ static void test_resuming(void **state)
 			second.checkpoint_seconds = 1e9;
 			run_to(&first, at);
 			assert_int_equal(cop_trainer_save(&first, &err), 0);
+			double waiting = first.waiting;
+			assert_true(waiting > 0 && waiting < first.stepping);
 			cop_trainer_release(&first);
 			memset(second.param, 0x7f, second.net.params.total * sizeof(float));
 			cop_trainer_resume(&second, &found);
 			assert_true(found);
 			assert_int_equal(second.step, at);
+			assert_true(second.waiting == waiting);
 			run_to(&second, second.total_steps);
 			assert_same(&whole, &second, "resumed at", at);
 			cop_trainer_release(&second);
