@@ -60,3 +60,34 @@ heavy() {
 
 # same_tensors A B: parameters, optimizer state, masks, history and figures of two files are the same bits
 same_tensors() { "$BUILD/tests/tools/same_tensors" "$1" "$2"; }
+
+# same_dense N A B: the N files of two dense runs are the same bits, and no other file is there
+same_dense() {
+	local f n=0
+	for f in "$2"/dense/0/*.h5; do
+		same_tensors "$f" "$3/dense/0/${f##*/}" || return 1
+		n=$((n + 1))
+	done
+	[ $n -eq $1 ] && [ "$(ls "$2/dense/0")" = "$(ls "$3/dense/0")" ]
+}
+
+# wait_for FILE PID: until FILE is there or PID is gone
+wait_for() {
+	while kill -0 $2 2>/dev/null && [ ! -e "$1" ]; do
+		sleep 0.01
+	done
+}
+
+# hit SECONDS STATE COMMAND...: starts it, waits for STATE (or not, where it is -), then SECONDS, and kills it. What it
+# says goes into ./log; adds to `killed` where it was still there.
+hit() {
+	local after=$1 state=$2 pid
+	shift 2
+	"$@" >>log 2>&1 &
+	pid=$!
+	[ "$state" = - ] || wait_for "$state" $pid
+	sleep "$after"
+	kill -KILL $pid 2>/dev/null
+	wait $pid 2>/dev/null
+	[ $? -eq 137 ] && killed=$((killed + 1))
+}
