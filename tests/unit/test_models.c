@@ -1,5 +1,6 @@
 /* Networks by name: parameters, statistics and multiply-accumulates against numbers that are known, and errors. */
 #include "base/mem.h"
+#include "base/rng.h"
 #include "base/str.h"
 #include "nn/models.h"
 #include "sweep/experiment.h"
@@ -323,6 +324,34 @@ static void test_layers_errors(void **state)
 	cop_str_release(&many);
 }
 
+/* Lists of layers with a few bytes changed are built or refused, and nothing else. */
+static void test_layers_mutated(void **state)
+{
+	(void)state;
+	static const char letters[] = "0123456789-.e\"\\:,{}[]ntf abcdefgimopsuvx_/\001\377";
+	const char *good =
+		"[{\"op\":\"conv\",\"name\":\"a\",\"out\":6,\"kernel\":[3,1],\"stride\":2,\"groups\":3,\"padding\":1},"
+		"{\"op\":\"batch_norm\",\"momentum\":0.2},{\"op\":\"add\",\"inputs\":[\"a\",\"batch_norm_2\"]},"
+		"{\"op\":\"max_pool\",\"kernel\":2},{\"op\":\"flatten\"},{\"op\":\"dropout\",\"rate\":0.5}," LAST;
+	size_t n = strlen(good), built = 0;
+	for (uint64_t seed = 0; seed < 20000; seed++) {
+		struct cop_stream s;
+		struct cop_graph g;
+		struct cop_err err;
+		cop_stream_init(&s, seed, COP_PURPOSE_INIT, 0, 0);
+		char *text = cop_xstrdup(good);
+		for (uint32_t k = cop_stream_below(&s, 4); k > 0; k--)
+			text[cop_stream_below(&s, (uint32_t)n)] = letters[cop_stream_below(&s, sizeof(letters) - 1)];
+		int rc = build_layers(&g, text, &err);
+		if (rc ? rc != COP_EINPUT || !err.msg[0] || g.node : g.n < 2)
+			fail_msg("seed %d: %s", (int)seed, text);
+		built += !rc;
+		cop_graph_release(&g);
+		free(text);
+	}
+	assert_true(built > 5000 && built < 15000);
+}
+
 /* What an experiment says, and what its resolved file loads again. */
 static void test_experiment(void **state)
 {
@@ -365,9 +394,10 @@ static void test_experiment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_counts),     cmocka_unit_test(test_tensors), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_errors),     cmocka_unit_test(test_layers),  cmocka_unit_test(test_layers_errors),
-		cmocka_unit_test(test_experiment),
+		cmocka_unit_test(test_counts),         cmocka_unit_test(test_tensors),
+		cmocka_unit_test(test_names),          cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_layers),         cmocka_unit_test(test_layers_errors),
+		cmocka_unit_test(test_layers_mutated), cmocka_unit_test(test_experiment),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
