@@ -9,10 +9,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CLASSES_SHOWN = 100 };
 
-enum { KEY_SYNTHETIC = 0x100, KEY_TRAIN, KEY_TEST, KEY_SEED, KEY_SIZE, KEY_CHANNELS, KEY_FORCE, KEY_JSON };
+enum {
+	KEY_SYNTHETIC = 0x100,
+	KEY_TRAIN,
+	KEY_TEST,
+	KEY_SEED,
+	KEY_SIZE,
+	KEY_RESIZE,
+	KEY_CHANNELS,
+	KEY_SKIP,
+	KEY_FORCE,
+	KEY_JSON
+};
 
 static const struct argp_option options[] = {
 	{"synthetic", KEY_SYNTHETIC, "KIND", 0, "draw the images instead of reading them: glyphs", 1},
@@ -20,7 +32,11 @@ static const struct argp_option options[] = {
 	{"test", KEY_TEST, "N", 0, "test images to draw (2000)", 1},
 	{"seed", KEY_SEED, "N", 0, "seed of what is drawn (1)", 1},
 	{"size", KEY_SIZE, "S", 0, "scale each image's shorter side to S and crop the middle S x S", 2},
+	{"resize", KEY_RESIZE, "crop|stretch", 0, "with --size: crop the middle (the default), or squeeze all of it in",
+	 2},
 	{"channels", KEY_CHANNELS, "1|3", 0, "store grey (1) or RGB (3), whatever the first image is", 2},
+	{"skip-broken", KEY_SKIP, NULL, 0, "leave out images that cannot be read, instead of refusing all", 2},
+	{"threads", 't', "N", 0, "threads that decode images (default: all that the process may use)", 2},
 	{"force", KEY_FORCE, NULL, 0, "replace DATA.h5 where it exists", 3},
 	{"json", KEY_JSON, NULL, 0, "tell what was packed as JSON", 3},
 	{0},
@@ -29,7 +45,7 @@ static const struct argp_option options[] = {
 struct arguments {
 	struct cop_pack_options pack;
 	const char *path;
-	bool json;
+	bool json, resizing;
 	const char *drawing, *reading; /* the last option that is for one kind of source only */
 };
 
@@ -44,6 +60,8 @@ static void finish(struct argp_state *state, struct arguments *a)
 		argp_error(state, "%s is for folders of images, not for --synthetic", a->reading);
 	if (!a->pack.synthetic && a->drawing)
 		argp_error(state, "%s is for --synthetic", a->drawing);
+	if (a->resizing && a->pack.size == 0)
+		argp_error(state, "--resize says how: --size S is wanted, too");
 	a->pack.source = source;
 	a->path = state->argv[state->argc - 1];
 	state->next = state->argc;
@@ -72,6 +90,20 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->pack.channels = (int)cop_arg_int(state, a->reading = "--channels", arg, 1, 3);
 		if (a->pack.channels == 2)
 			argp_error(state, "--channels wants 1 or 3");
+		break;
+	case KEY_RESIZE:
+		a->reading = "--resize";
+		a->resizing = true;
+		if (strcmp(arg, "crop") != 0 && strcmp(arg, "stretch") != 0)
+			argp_error(state, "--resize wants crop or stretch, not '%s'", arg);
+		a->pack.resize = strcmp(arg, "crop") == 0 ? COP_RESIZE_CROP : COP_RESIZE_STRETCH;
+		break;
+	case KEY_SKIP:
+		a->reading = "--skip-broken";
+		a->pack.skip_broken = true;
+		break;
+	case 't':
+		a->pack.threads = (int)cop_arg_int(state, a->reading = "--threads", arg, 1, 4096);
 		break;
 	case KEY_FORCE:
 		a->pack.force = true;

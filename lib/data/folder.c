@@ -1,221 +1,175 @@
-/* Folders of images; see folder.h. */
+/* Packing folders of images; see folder.h. */
 #include "data/folder.h"
 
-#include "base/file.h"
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "data/image.h"
-#include "data/listing.h"
+#include "data/advance.h"
+#include "data/crew.h"
+#include "data/tree.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-/* One split: a listing of images for each class of the training split, empty where it lacks the class. */
-struct branch {
-	char *folder;
-	struct cop_listing *images; /* (nclasses) */
-	size_t n;                   /* images in all */
-};
+enum { BROKEN_NAMED = 48 };
 
-struct tree {
+struct packing {
 	const struct cop_pack_options *o;
-	struct cop_listing classes;
-	struct branch branch[COP_SPLITS];
+	struct cop_tree tree;
 	/* what the first image decided */
 	char *first;
 	int height, width, channels;
-	uint8_t *fitted; /* (height,width,channels), where o->size is given */
-	struct cop_dataset_writer *w;
+	struct cop_dataset_writer *w; /* NULL: no image can be read */
+	size_t broken;
+	struct cop_err first_broken;
 };
 
-static char *split_folder(const char *source, enum cop_split split)
+/* One split as the crew sees it. */
+struct part {
+	const struct cop_tree *tree;
+	enum cop_split split;
+};
+
+static char *path_of(const void *user, size_t at)
 {
-	char *folder = cop_xasprintf("%s/%s", source, cop_split_names[split]);
-	if (split == COP_SPLIT_TEST && !cop_is_folder(folder)) {
-		free(folder);
-		folder = cop_xasprintf("%s/val", source);
+	const struct part *p = user;
+	return cop_tree_path(p->tree, p->split, at);
+}
+
+/*
+ * The first image that can be read decides, and the file can begin. Broken ones before it are counted when their turn
+ * comes.
+ */
+static int begin(struct packing *p, const char *output, struct cop_err *err)
+{
+	struct cop_image im = {0};
+	struct cop_err ignored;
+	int size = p->o->size, rc = COP_EINPUT;
+	for (size_t i = 0; rc == COP_EINPUT && i < p->tree.branch[COP_SPLIT_TRAIN].n; i++) {
+		free(p->first);
+		p->first = cop_tree_path(&p->tree, COP_SPLIT_TRAIN, i);
+		rc = cop_image_read(p->first, p->o->channels, size, &im, &ignored);
 	}
-	if (cop_is_folder(folder))
-		return folder;
-	free(folder);
-	return NULL;
+	if (rc == COP_EINPUT)
+		return 0;
+	if (rc)
+		return cop_fail(err, rc, "%s", ignored.msg);
+	p->height = size ? size : im.height;
+	p->width = size ? size : im.width;
+	p->channels = im.channels;
+	cop_image_release(&im);
+	return cop_dataset_create(&p->w, output, p->height, p->width, p->channels,
+				  (const char *const *)p->tree.classes.name, (int)p->tree.classes.n, err);
 }
 
-bool cop_folder_found(const char *folder)
+static int check_like_first(const struct packing *p, const struct cop_crew_image *c, struct cop_err *err)
 {
-	bool found = false;
-	for (int split = 0; split < COP_SPLITS; split++) {
-		char *path = split_folder(folder, split);
-		if (path)
-			found = true;
-		free(path);
-	}
-	return found;
-}
-
-/* A class must be a folder that can be reached. */
-static int check_class(const char *path, struct cop_err *err)
-{
-	struct stat st;
-	if (stat(path, &st) < 0)
-		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", path);
-	if (!S_ISDIR(st.st_mode))
-		return cop_fail(err, COP_EINPUT, "'%s' is no folder: a split holds one folder a class", path);
-	return 0;
-}
-
-static int list_images(const char *folder, struct cop_listing *images, struct cop_err *err)
-{
-	int rc = check_class(folder, err);
-	if (!rc)
-		rc = cop_listing_read(folder, images, err);
-	if (!rc && images->n == 0)
-		rc = cop_fail(err, COP_EINPUT, "the class '%s' has no images", folder);
-	for (size_t i = 0; !rc && i < images->n; i++)
-		if (cop_image_kind_of_name(images->name[i]) == COP_IMAGE_NONE)
-			rc = cop_fail(err, COP_EINPUT, "'%s/%s' is not named as an image (.png, .jpg, .jpeg)", folder,
-				      images->name[i]);
-	return rc;
-}
-
-static int list_class(const struct tree *t, struct branch *b, const char *name, struct cop_err *err)
-{
-	char *const *at = bsearch(&name, t->classes.name, t->classes.n, sizeof(name), cop_listing_compare);
-	char *path = cop_xasprintf("%s/%s", b->folder, name);
-	int rc = 0;
-	if (!at) {
-		rc = check_class(path, err);
-		if (!rc)
-			rc = cop_fail(err, COP_EINPUT, "the class '%s' has no training images", path);
-	} else {
-		struct cop_listing *images = &b->images[at - t->classes.name];
-		rc = list_images(path, images, err);
-		b->n += images->n;
-	}
-	free(path);
-	return rc;
-}
-
-static int list_split(struct tree *t, enum cop_split split, struct cop_err *err)
-{
-	struct branch *b = &t->branch[split];
-	struct cop_listing names = {0};
-	b->folder = split_folder(t->o->source, split);
-	if (!b->folder)
-		return cop_fail(err, COP_EINPUT, "'%s' has no folder '%s'%s", t->o->source, cop_split_names[split],
-				split == COP_SPLIT_TEST ? " or 'val'" : "");
-	int rc = cop_listing_read(b->folder, &names, err);
-	if (!rc && split == COP_SPLIT_TRAIN) {
-		t->classes = names;
-		names = (struct cop_listing){0};
-		if (t->classes.n > INT32_MAX)
-			rc = cop_fail(err, COP_EINPUT, "'%s' has too many classes", b->folder);
-	}
-	const struct cop_listing *each = split == COP_SPLIT_TRAIN ? &t->classes : &names;
-	b->images = cop_xcalloc(t->classes.n, sizeof(*b->images));
-	for (size_t i = 0; !rc && i < each->n; i++)
-		rc = list_class(t, b, each->name[i], err);
-	if (!rc && split == COP_SPLIT_TRAIN && t->classes.n < 2)
-		rc = cop_fail(err, COP_EINPUT, "'%s' has %zu folder%s: two classes are needed", b->folder, t->classes.n,
-			      t->classes.n == 1 ? "" : "s");
-	if (!rc && b->n == 0)
-		rc = cop_fail(err, COP_EINPUT, "'%s' has no images", b->folder);
-	cop_listing_release(&names);
-	return rc;
-}
-
-/* The first image decides, and the file can begin. */
-static int begin(struct tree *t, const char *output, const char *path, const struct cop_image *im, struct cop_err *err)
-{
-	int size = t->o->size;
-	t->first = cop_xstrdup(path);
-	t->height = size ? size : im->height;
-	t->width = size ? size : im->width;
-	t->channels = im->channels;
-	int rc = size ? cop_alloc(&t->fitted, (size_t)size * (size_t)size, (size_t)t->channels, "an image", err) : 0;
-	if (!rc)
-		rc = cop_dataset_create(&t->w, output, t->height, t->width, t->channels,
-					(const char *const *)t->classes.name, (int)t->classes.n, err);
-	return rc;
-}
-
-static int check_like_first(const struct tree *t, const char *path, const struct cop_image *im, struct cop_err *err)
-{
-	if (im->channels != t->channels)
+	if (c->im.channels != p->channels)
 		return cop_fail(err, COP_EINPUT,
 				"'%s' has colours, the first image '%s' has none (--channels 1 or 3 makes them alike)",
-				path, t->first);
-	if (!t->o->size && (im->height != t->height || im->width != t->width))
+				c->path, p->first);
+	if (c->im.height != p->height || c->im.width != p->width)
 		return cop_fail(err, COP_EINPUT,
-				"'%s' is %dx%d, the first image '%s' is %dx%d (--size S makes them alike)", path,
-				im->width, im->height, t->first, t->width, t->height);
+				"'%s' is %dx%d, the first image '%s' is %dx%d (--size S makes them alike)", c->path,
+				c->im.width, c->im.height, p->first, p->width, p->height);
 	return 0;
 }
 
-static int add_image(struct tree *t, const char *output, enum cop_split split, size_t label, const char *path,
+/* One broken image is told by the error at the end; where there are more, each has a line. */
+static void note_broken(struct packing *p, const struct cop_crew_image *c)
+{
+	p->broken++;
+	if (p->broken == 1)
+		p->first_broken = c->err;
+	if (p->broken == 2)
+		cop_warn("%s", p->first_broken.msg);
+	if (p->broken >= 2 && p->broken <= BROKEN_NAMED)
+		cop_warn("%s", c->err.msg);
+}
+
+static int add_image(struct packing *p, const struct part *part, size_t at, const struct cop_crew_image *c,
 		     struct cop_err *err)
 {
-	/* once it is known that all become RGB, grey ones are converted */
-	int channels = t->o->channels ? t->o->channels : t->channels == 3 ? 3 : 0;
-	struct cop_image im;
-	int rc = cop_image_read(path, channels, t->o->size, &im, err);
+	if (c->rc == COP_EINPUT) {
+		note_broken(p, c);
+		return 0;
+	}
+	if (c->rc)
+		return cop_fail(err, c->rc, "%s", c->err.msg);
+	int rc = check_like_first(p, c, err);
+	/* what will be refused need not be written any more */
+	if (rc || (p->broken && !p->o->skip_broken))
+		return rc;
+	return cop_dataset_add(p->w, part->split, c->im.pixel, cop_tree_label(&p->tree, part->split, at), err);
+}
+
+static int add_split(struct packing *p, enum cop_split split, struct cop_err *err)
+{
+	struct part part = {&p->tree, split};
+	struct cop_crew_job job = {.path = path_of,
+				   .user = &part,
+				   .n = p->tree.branch[split].n,
+				   .bytes = (size_t)p->height * (size_t)p->width * (size_t)p->channels,
+				   /* once it is known that all become RGB, grey ones are converted */
+				   .channels = p->o->channels     ? p->o->channels
+					       : p->channels == 3 ? 3
+								  : 0,
+				   .size = p->o->size,
+				   .resize = p->o->resize};
+	struct cop_crew *crew = NULL;
+	struct cop_advance advance;
+	int rc = cop_crew_start(&crew, &job, p->o->threads ? p->o->threads : cop_cpu_count(), err);
 	if (rc)
 		return rc;
-	rc = t->w ? check_like_first(t, path, &im, err) : begin(t, output, path, &im, err);
-	if (!rc && t->o->size)
-		rc = cop_image_fit(&im, t->o->size, COP_RESIZE_CROP, t->fitted, err);
-	if (!rc)
-		rc = cop_dataset_add(t->w, split, t->o->size ? t->fitted : im.pixel, (int32_t)label, err);
-	cop_image_release(&im);
+	cop_advance_begin(&advance, cop_split_names[split], job.n);
+	const struct cop_crew_image *c;
+	for (size_t i = 0; !rc && (c = cop_crew_next(crew)); i++) {
+		rc = add_image(p, &part, i, c, err);
+		cop_advance(&advance, i + 1);
+	}
+	cop_advance_end(&advance);
+	cop_crew_end(crew);
 	return rc;
 }
 
-static int add_split(struct tree *t, const char *output, enum cop_split split, struct cop_err *err)
+/* What is to become of the broken ones. */
+static int judge(struct packing *p, struct cop_err *err)
 {
-	const struct branch *b = &t->branch[split];
-	size_t done = 0;
-	int rc = 0;
-	for (size_t label = 0; !rc && label < t->classes.n; label++) {
-		const struct cop_listing *images = &b->images[label];
-		for (size_t i = 0; !rc && i < images->n; i++) {
-			char *path = cop_xasprintf("%s/%s/%s", b->folder, t->classes.name[label], images->name[i]);
-			rc = add_image(t, output, split, label, path, err);
-			free(path);
-			cop_progress("packing", (double)++done, (double)b->n, "%s", cop_split_names[split]);
-		}
-	}
-	cop_progress("packing", 1, 1, "%s", cop_split_names[split]);
-	return rc;
-}
-
-static void release(struct tree *t)
-{
-	for (int split = 0; split < COP_SPLITS; split++) {
-		struct branch *b = &t->branch[split];
-		for (size_t i = 0; b->images && i < t->classes.n; i++)
-			cop_listing_release(&b->images[i]);
-		free(b->images);
-		free(b->folder);
-	}
-	cop_listing_release(&t->classes);
-	free(t->first);
-	free(t->fitted);
+	size_t n = p->broken, all = p->tree.branch[COP_SPLIT_TRAIN].n + p->tree.branch[COP_SPLIT_TEST].n;
+	const char *source = p->tree.source;
+	if (n > BROKEN_NAMED)
+		cop_warn("and %zu more", n - BROKEN_NAMED);
+	if (n && !p->w)
+		return cop_fail(err, COP_EINPUT, "no training image of '%s' can be read: %s", source,
+				p->first_broken.msg);
+	if (n && !p->o->skip_broken)
+		return n == 1 ? cop_fail(err, COP_EINPUT, "%s (--skip-broken leaves it out)", p->first_broken.msg)
+			      : cop_fail(err, COP_EINPUT,
+					 "%zu of the %zu images of '%s' are broken (--skip-broken leaves them out)", n,
+					 all, source);
+	if (n == 1)
+		cop_warn("left out of '%s': %s", source, p->first_broken.msg);
+	else if (n)
+		cop_warn("left out of '%s': %zu broken images of %zu", source, n, all);
+	cop_dataset_skipped(p->w, (int64_t)n);
+	return 0;
 }
 
 int cop_folder_pack(const char *path, const struct cop_pack_options *o, struct cop_err *err)
 {
-	struct tree t = {.o = o};
-	int rc = 0;
+	struct packing p = {.o = o};
+	int rc = cop_tree_read(&p.tree, o->source, err);
+	if (!rc)
+		rc = begin(&p, path, err);
 	for (int split = 0; !rc && split < COP_SPLITS; split++)
-		rc = list_split(&t, split, err);
-	for (int split = 0; !rc && split < COP_SPLITS; split++)
-		rc = add_split(&t, path, split, err);
+		rc = add_split(&p, split, err);
+	if (!rc)
+		rc = judge(&p, err);
 	if (rc)
-		cop_dataset_abandon(t.w);
+		cop_dataset_abandon(p.w);
 	else
-		rc = cop_dataset_commit(t.w, err);
-	release(&t);
+		rc = cop_dataset_commit(p.w, err);
+	cop_tree_release(&p.tree);
+	free(p.first);
 	return rc;
 }

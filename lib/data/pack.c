@@ -5,6 +5,7 @@
 #include "data/folder.h"
 #include "data/glyphs.h"
 #include "data/idx.h"
+#include "data/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static int pack_source(const char *path, const struct cop_pack_options *o, struc
 					o->source);
 		return cop_idx_pack(path, o->source, err);
 	}
-	if (cop_folder_found(o->source))
+	if (cop_tree_found(o->source))
 		return cop_folder_pack(path, o, err);
 	return cop_fail(err, COP_EINPUT,
 			"'%s' holds neither IDX files (train-images-idx3-ubyte, ...) nor folders train/CLASS",

@@ -77,6 +77,8 @@ int cop_show_dataset(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 	cop_sheet_text(s, "image", shape);
 	cop_sheet_int(s, "train_images", d.n[COP_SPLIT_TRAIN]);
 	cop_sheet_int(s, "test_images", d.n[COP_SPLIT_TEST]);
+	if (d.skipped)
+		cop_sheet_int(s, "skipped", d.skipped);
 	add_moments(s, &d);
 	cop_sheet_text(s, "fingerprint", d.fingerprint);
 	rc = add_classes(f, s, &d, err);

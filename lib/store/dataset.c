@@ -91,6 +91,9 @@ static int read_statistics(struct cop_h5 *f, struct cop_dataset_info *d, struct 
 	if (!rc)
 		memcpy(d->fingerprint, text, COP_FINGERPRINT);
 	free(text);
+	/* earlier versions did not write it */
+	if (!rc && cop_h5_has_attr(f, "/", "skipped"))
+		rc = cop_h5_get_i64(f, "/", "skipped", &d->skipped, err);
 	return rc;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Datasets: /train/images uint8 (N,H,W,C), /train/labels int32 (N), the same under /test, /classes strings (K); root
  * `mean`, `std` float32 (C) over the training images scaled to [0,1], and `fingerprint`, a hash of shape, images and
- * labels in order (16 hex digits), by which a run knows its data again.
+ * labels in order (16 hex digits), by which a run knows its data again; and `skipped`
+ * int64, the number of images that could not be read and were left out.
  */
 #ifndef COP_STORE_DATASET_H
 #define COP_STORE_DATASET_H
@@ -21,6 +22,7 @@ struct cop_dataset_info {
 	/* of the training images in [0,1]; std is the population's, and 0 for a channel that is the same everywhere */
 	float mean[COP_CHANNELS_MAX], std[COP_CHANNELS_MAX];
 	char fingerprint[COP_FINGERPRINT];
+	int64_t skipped; /* images that were left out when it was packed */
 };
 
 /*
@@ -50,6 +52,8 @@ int cop_dataset_create(struct cop_dataset_writer **w, const char *path, int heig
 		       const char *const *classes, int nclasses, struct cop_err *err) COP_CHECKED;
 int cop_dataset_add(struct cop_dataset_writer *w, enum cop_split split, const uint8_t *image, int32_t label,
 		    struct cop_err *err) COP_CHECKED;
+/* How many images were left out because they could not be read: the attribute `skipped`, else 0. */
+void cop_dataset_skipped(struct cop_dataset_writer *w, int64_t n);
 /* Frees `w` whatever happens; a dataset without training images is COP_EINPUT. */
 int cop_dataset_commit(struct cop_dataset_writer *w, struct cop_err *err) COP_CHECKED;
 void cop_dataset_abandon(struct cop_dataset_writer *w); /* NULL is allowed */

@@ -30,6 +30,7 @@ struct cop_dataset_writer {
 	struct split split[COP_SPLITS];
 	/* exact sums over the training images: x <= 255, so 2^48 pixels fit */
 	uint64_t sum[COP_CHANNELS_MAX], squares[COP_CHANNELS_MAX];
+	int64_t skipped;
 };
 
 static int begin_split(struct cop_dataset_writer *w, enum cop_split which, struct cop_err *err)
@@ -133,6 +134,11 @@ int cop_dataset_add(struct cop_dataset_writer *w, enum cop_split split, const ui
 	return s->held == w->rows ? flush_split(s, err) : 0;
 }
 
+void cop_dataset_skipped(struct cop_dataset_writer *w, int64_t n)
+{
+	w->skipped = n;
+}
+
 /* FNV-1a over little-endian 64-bit words: H, W, C, K, then count, hash of images and hash of labels of each split. */
 static uint64_t fingerprint(const struct cop_dataset_writer *w)
 {
@@ -168,6 +174,8 @@ static int put_statistics(struct cop_dataset_writer *w, struct cop_err *err)
 		rc = cop_h5_put_f32s(w->f, "/", "std", std, (size_t)w->channels, err);
 	if (!rc)
 		rc = cop_h5_put_str(w->f, "/", "fingerprint", text, err);
+	if (!rc)
+		rc = cop_h5_put_i64(w->f, "/", "skipped", w->skipped, err);
 	return rc;
 }
 

@@ -61,6 +61,14 @@ static void set_chunks(hid_t dcpl, int rank, const hsize_t *dim, size_t size, in
 	H5Pset_fletcher32(dcpl);
 }
 
+/* Without the time at which it was written: the same contents are to be the same bytes. */
+static hid_t creation_list(void)
+{
+	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	H5Pset_obj_track_times(dcpl, false);
+	return dcpl;
+}
+
 static hid_t link_list(void)
 {
 	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
@@ -76,7 +84,7 @@ int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int 
 		count *= d[i] = (hsize_t)dim[i];
 	size_t size = H5Tget_size(cop_h5_native(type));
 	hid_t lcpl = link_list();
-	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	hid_t dcpl = creation_list();
 	if (rank && count && (count * size > PLAIN_BYTES || deflate))
 		set_chunks(dcpl, rank, d, size, deflate);
 	hid_t space = rank ? H5Screate_simple(rank, d, NULL) : H5Screate(H5S_SCALAR);
@@ -95,12 +103,12 @@ int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int 
 int cop_h5_write_strings(struct cop_h5 *f, const char *path, const char *const *v, size_t n, struct cop_err *err)
 {
 	hsize_t d = n;
-	hid_t lcpl = link_list();
+	hid_t lcpl = link_list(), dcpl = creation_list();
 	hid_t type = H5Tcopy(H5T_C_S1);
 	H5Tset_size(type, H5T_VARIABLE);
 	H5Tset_cset(type, H5T_CSET_UTF8);
 	hid_t space = H5Screate_simple(1, &d, NULL);
-	hid_t set = H5Dcreate2(f->id, path, type, space, lcpl, H5P_DEFAULT, H5P_DEFAULT);
+	hid_t set = H5Dcreate2(f->id, path, type, space, lcpl, dcpl, H5P_DEFAULT);
 	int rc = 0;
 	if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, v) < 0))
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
@@ -108,6 +116,7 @@ int cop_h5_write_strings(struct cop_h5 *f, const char *path, const char *const *
 		H5Dclose(set);
 	H5Sclose(space);
 	H5Tclose(type);
+	H5Pclose(dcpl);
 	H5Pclose(lcpl);
 	return rc;
 }
@@ -253,7 +262,7 @@ int cop_h5_rows_create(struct cop_h5_rows **out, struct cop_h5 *f, const char *p
 	}
 	most[0] = H5S_UNLIMITED;
 	hid_t lcpl = link_list();
-	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
+	hid_t dcpl = creation_list();
 	H5Pset_chunk(dcpl, rank, chunk);
 	if (deflate)
 		H5Pset_deflate(dcpl, (unsigned)deflate);
