@@ -1,6 +1,7 @@
 /* Data and batches; see batches.h. */
 #include "nn/batches.h"
 
+#include "base/cpu.h"
 #include "base/mem.h"
 #include "base/rng.h"
 
@@ -58,6 +59,7 @@ static void set_parts(struct cop_data *d, int64_t validation, int normalize)
 		enum cop_split split = k == 2 ? COP_SPLIT_TEST : COP_SPLIT_TRAIN;
 		parts[k]->images = d->images[split];
 		parts[k]->labels = d->labels[split];
+		parts[k]->file = d->file[split];
 	}
 	for (int ch = 0; ch < d->info.channels && normalize == COP_NORMALIZE_UNIT; ch++)
 		d->scale[ch] = 1.0f / 255.0f;
@@ -68,13 +70,27 @@ static void set_parts(struct cop_data *d, int64_t validation, int normalize)
 	}
 }
 
+/* *room: bytes that images may still take. */
+static int open_split(struct cop_data *d, enum cop_split s, int storage, size_t *room, struct cop_err *err)
+{
+	size_t bytes = (size_t)d->info.height * (size_t)d->info.width * (size_t)d->info.channels;
+	bool fits = !__builtin_mul_overflow(bytes, (size_t)d->info.n[s], &bytes) && bytes <= *room;
+	if (storage == COP_STORAGE_MEMORY || (storage == COP_STORAGE_AUTO && fits)) {
+		*room -= fits ? bytes : 0;
+		return cop_dataset_read(&d->info, s, &d->images[s], &d->labels[s], err);
+	}
+	int rc = cop_dataset_read_labels(&d->info, s, &d->labels[s], err);
+	return rc ? rc : cop_image_file_open(&d->file[s], &d->info, s, err);
+}
+
 int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct cop_err *err)
 {
 	*d = (struct cop_data){
 		.crop_padding = c->crop_padding, .flip = c->flip, .loader_threads = (int)c->loader_threads};
 	int rc = cop_data_check(c, &d->info, err);
+	size_t room = cop_memory_limit() / 2;
 	for (int s = 0; s < COP_SPLITS && !rc; s++)
-		rc = cop_dataset_read(&d->info, (enum cop_split)s, &d->images[s], &d->labels[s], err);
+		rc = open_split(d, (enum cop_split)s, c->storage, &room, err);
 	if (rc)
 		cop_data_release(d);
 	else
@@ -86,6 +102,7 @@ void cop_data_release(struct cop_data *d)
 {
 	for (int s = 0; s < COP_SPLITS; s++) {
 		free(d->images[s]);
+		cop_image_file_close(d->file[s]);
 		free(d->labels[s]);
 	}
 	free(d->train.index);
@@ -95,9 +112,9 @@ void cop_data_release(struct cop_data *d)
 	*d = (struct cop_data){0};
 }
 
-struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p)
+struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p, const uint8_t *images)
 {
-	return (struct cop_image_source){.images = p->images,
+	return (struct cop_image_source){.images = images ? images : p->images,
 					 .height = d->info.height,
 					 .width = d->info.width,
 					 .channels = d->info.channels,

@@ -1,26 +1,28 @@
 /*
- * The data of a training run: images in memory, a validation part split off the training set, and for every step the
- * images of its batch. An epoch is floor(N / batch) batches of a permutation drawn for (seed, epoch); the images left
- * over wait for another epoch.
+ * The data of a training run: images in memory or in the file, a validation part split off the training set, and for
+ * every step the images of its batch. An epoch is floor(N / batch) batches of a permutation drawn for (seed, epoch);
+ * the images left over wait for another epoch.
  */
 #ifndef COP_NN_BATCHES_H
 #define COP_NN_BATCHES_H
 
 #include "compute/backend.h"
 #include "nn/config.h"
-#include "store/dataset.h"
+#include "store/image_file.h"
 
 /* Images of one use: training, validation or test. */
 struct cop_part {
-	const uint8_t *images; /* those of the split, (N,H,W,C) */
+	const uint8_t *images; /* those of the split, (N,H,W,C); NULL where they stay in the file */
 	const int32_t *labels;
 	uint32_t *index; /* which of them; owned */
 	int64_t n;
+	struct cop_image_file *file; /* NULL where they are in memory */
 };
 
 struct cop_data {
 	struct cop_dataset_info info;
-	uint8_t *images[COP_SPLITS];
+	uint8_t *images[COP_SPLITS];             /* NULL: */
+	struct cop_image_file *file[COP_SPLITS]; /* read one by one */
 	int32_t *labels[COP_SPLITS];
 	struct cop_part train, validation, test;
 	float scale[COP_CHANNELS_MAX], shift[COP_CHANNELS_MAX]; /* of a pixel, by data.normalize */
@@ -38,8 +40,8 @@ void cop_data_release(struct cop_data *d);
 
 int64_t cop_steps_per_epoch(const struct cop_dataset_info *info, const struct cop_data_config *c, int64_t batch);
 
-/* How a part's images become a network's input. */
-struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p);
+/* How images become a network's input: the part's where they are in memory, or `images` where that is not NULL. */
+struct cop_image_source cop_data_source(const struct cop_data *d, const struct cop_part *p, const uint8_t *images);
 
 /* The order of one epoch at a time. */
 struct cop_shuffle {

@@ -31,13 +31,18 @@ struct cop_model_config {
 enum cop_normalize { COP_NORMALIZE_STANDARD, COP_NORMALIZE_UNIT };
 #define COP_NORMALIZE_CHOICES "standard|unit"
 
+/* Where images are while they are trained on; auto: in memory, if they take at most half of it. */
+enum cop_storage { COP_STORAGE_AUTO, COP_STORAGE_MEMORY, COP_STORAGE_STREAM };
+#define COP_STORAGE_CHOICES "auto|memory|stream"
+
 struct cop_data_config {
 	char *path, *fingerprint; /* fingerprint: "" until a plan fills it in */
 	int64_t validation;       /* images split off the training set */
 	int normalize;            /* standard: (pixel/255 - mean) / std of the channel; unit: pixel/255 */
 	int64_t crop_padding;
 	bool flip, resized_crop;
-	double scale_min;       /* resized_crop: the smallest area, as a part of the image's */
+	double scale_min; /* resized_crop: the smallest area, as a part of the image's */
+	int storage;
 	int64_t loader_threads; /* 0: automatic; -1: in the step */
 };
 

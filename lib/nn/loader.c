@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "nn/ahead.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +26,13 @@ struct slot {
 	struct cop_err err;
 };
 
+/* A thread, or the one that takes the batches. */
+struct worker {
+	struct cop_loader *loader;
+	pthread_t thread;
+	uint8_t *images; /* (COP_GATHER,H,W,C): a group's, where they come from the file */
+};
+
 struct cop_loader {
 	const struct cop_data *data;
 	const struct cop_backend *backend;
@@ -38,12 +46,12 @@ struct cop_loader {
 
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t work, ready;
-	struct slot slot[DEPTH]; /* that of step s: s % depth */
-	int depth;               /* how many of them there are */
-	int64_t base, planned;   /* steps base..planned-1 are in the slots */
-	int busy;                /* groups that are being filled */
-	bool ahead, hold, quit;  /* ahead: threads may begin new batches; hold: nobody may */
-	pthread_t thread[COP_LOADER_THREADS_MAX];
+	struct slot slot[DEPTH];                          /* that of step s: s % depth */
+	int depth;                                        /* how many of them there are */
+	int64_t base, planned;                            /* steps base..planned-1 are in the slots */
+	int busy;                                         /* groups that are being filled */
+	bool ahead, hold, quit;                           /* ahead: threads may begin new batches; hold: nobody may */
+	struct worker worker[COP_LOADER_THREADS_MAX + 1]; /* the last one: who takes */
 	int threads;
 };
 
@@ -81,23 +89,39 @@ static void plan(struct cop_loader *l, int64_t step)
 	s->groups = s->failed = l->ld / COP_GATHER;
 }
 
-static int fill_group(struct cop_loader *l, struct slot *s, int group, struct cop_err *err)
+/* Images picks[..n-1] of the part's file into the worker's, where they are then numbered from 0. */
+static int read_images(const struct cop_loader *l, struct worker *w, struct cop_pick *pick, int n, struct cop_err *err)
 {
-	(void)err;
-	int first = group * COP_GATHER, n = s->n - first;
-	struct cop_image_source source = cop_data_source(l->data, l->part);
-	cop_gather16(&source, s->pick + first, n < COP_GATHER ? n : COP_GATHER, l->ld, s->x + first);
+	const struct cop_dataset_info *d = &l->data->info;
+	size_t each = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+	for (int i = 0; i < n; i++) {
+		int rc = cop_image_file_read(l->part->file, pick[i].index, w->images + (size_t)i * each, err);
+		if (rc)
+			return rc;
+		pick[i].index = (uint32_t)i;
+	}
 	return 0;
 }
 
+static int fill_group(struct cop_loader *l, struct worker *w, struct slot *s, int group, struct cop_err *err)
+{
+	int first = group * COP_GATHER, n = s->n - first < COP_GATHER ? s->n - first : COP_GATHER;
+	bool stream = l->part->file;
+	int rc = stream ? read_images(l, w, s->pick + first, n, err) : 0;
+	struct cop_image_source source = cop_data_source(l->data, l->part, stream ? w->images : NULL);
+	if (!rc)
+		cop_gather16(&source, s->pick + first, n, l->ld, s->x + first);
+	return rc;
+}
+
 /* The lock is held, but not while the group is filled. */
-static void do_group(struct cop_loader *l, struct slot *s)
+static void do_group(struct cop_loader *l, struct worker *w, struct slot *s)
 {
 	int group = s->next++;
 	struct cop_err err = {0};
 	l->busy++;
 	pthread_mutex_unlock(&l->lock);
-	int rc = fill_group(l, s, group, &err);
+	int rc = fill_group(l, w, s, group, &err);
 	pthread_mutex_lock(&l->lock);
 	l->busy--;
 	if (rc && group < s->failed) {
@@ -123,14 +147,15 @@ static struct slot *find_work(struct cop_loader *l)
 	return slot_of(l, l->planned++);
 }
 
-static void *work_ahead(void *loader)
+static void *work_ahead(void *worker)
 {
-	struct cop_loader *l = loader;
+	struct worker *w = worker;
+	struct cop_loader *l = w->loader;
 	pthread_mutex_lock(&l->lock);
 	while (!l->quit) {
 		struct slot *s = find_work(l);
 		if (s)
-			do_group(l, s);
+			do_group(l, w, s);
 		else
 			pthread_cond_wait(&l->work, &l->lock);
 	}
@@ -138,24 +163,42 @@ static void *work_ahead(void *loader)
 	return NULL;
 }
 
+static bool streams(const struct cop_loader *l)
+{
+	return l->data->file[COP_SPLIT_TRAIN] || l->data->file[COP_SPLIT_TEST];
+}
+
+static int ready_worker(struct cop_loader *l, struct worker *w, struct cop_err *err)
+{
+	const struct cop_dataset_info *d = &l->data->info;
+	w->loader = l;
+	if (w->images || !streams(l))
+		return 0;
+	return cop_alloc(&w->images, COP_GATHER, (size_t)d->height * (size_t)d->width * (size_t)d->channels,
+			 "images of a batch", err);
+}
+
 /* Signals are for the program's first thread. With fewer threads than asked for, or none, only the pace is another. */
 static void start_threads(struct cop_loader *l, int n)
 {
 	sigset_t all, before;
 	struct cop_err err = {0};
-	while (n > 0 && l->depth < DEPTH)
-		if (add_slot(l, &err)) {
-			cop_warn("batches are not made ahead: %s", err.msg);
-			return;
-		}
+	int rc = 0;
+	while (n > 0 && l->depth < DEPTH && !rc)
+		rc = add_slot(l, &err);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	l->quit = false;
-	while (l->threads < n && pthread_create(&l->thread[l->threads], NULL, work_ahead, l) == 0)
-		l->threads++;
+	while (l->threads < n && !rc) {
+		struct worker *w = &l->worker[l->threads];
+		rc = ready_worker(l, w, &err);
+		if (!rc && (errno = pthread_create(&w->thread, NULL, work_ahead, w)) != 0)
+			rc = cop_fail_errno(&err, COP_EFAILED, "cannot start a thread");
+		l->threads += !rc;
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (l->threads < n)
-		cop_warn("%d of %d loader threads could be started", l->threads, n);
+	if (rc)
+		cop_warn("only %d of %d loader threads: %s", l->threads, n, err.msg);
 	l->ahead = l->threads > 0;
 }
 
@@ -167,7 +210,7 @@ static void end_threads(struct cop_loader *l)
 	pthread_cond_broadcast(&l->work);
 	pthread_mutex_unlock(&l->lock);
 	for (int k = 0; k < l->threads; k++)
-		pthread_join(l->thread[k], NULL);
+		pthread_join(l->worker[k].thread, NULL);
 	l->threads = 0;
 }
 
@@ -182,9 +225,19 @@ static void restart(struct cop_loader *l, int64_t step)
 	pthread_mutex_unlock(&l->lock);
 }
 
+/*
+ * What waits for a disk is worth several threads. But images that only HDF5 can read are read by the thread that takes
+ * the batches: HDF5 cannot be called by two.
+ */
 static int threads_at_first(const struct cop_loader *l)
 {
-	return l->wanted > 0 ? l->wanted : 0;
+	int fewest = 4, share = cop_cpu_threads() / 4;
+	for (int s = 0; s < COP_SPLITS; s++)
+		if (l->data->file[s] && !cop_image_file_shared(l->data->file[s]))
+			return 0;
+	if (l->wanted != COP_LOADER_AUTO)
+		return l->wanted > 0 ? l->wanted : 0;
+	return streams(l) ? (share > fewest ? share : fewest) : 0;
 }
 
 int cop_loader_open(struct cop_loader **out, const struct cop_data *data, const struct cop_backend *backend, int batch,
@@ -202,6 +255,8 @@ int cop_loader_open(struct cop_loader **out, const struct cop_data *data, const 
 	pthread_cond_init(&l->work, NULL);
 	pthread_cond_init(&l->ready, NULL);
 	int rc = add_slot(l, err);
+	if (!rc)
+		rc = ready_worker(l, &l->worker[COP_LOADER_THREADS_MAX], err);
 	if (rc) {
 		cop_loader_free(l);
 		return rc;
@@ -221,6 +276,8 @@ void cop_loader_free(struct cop_loader *l)
 		free(l->slot[k].pick);
 		free(l->slot[k].label);
 	}
+	for (int k = 0; k <= COP_LOADER_THREADS_MAX; k++)
+		free(l->worker[k].images);
 	cop_shuffle_release(&l->shuffle);
 	pthread_cond_destroy(&l->work);
 	pthread_cond_destroy(&l->ready);
@@ -250,7 +307,7 @@ void cop_loader_aim(struct cop_loader *l, const struct cop_part *part)
 /* By all of the step's threads, which this one leads. */
 static void fill_in_step(struct cop_loader *l, struct slot *s)
 {
-	struct cop_image_source source = cop_data_source(l->data, l->part);
+	struct cop_image_source source = cop_data_source(l->data, l->part, NULL);
 	s->next = s->groups;
 	pthread_mutex_unlock(&l->lock);
 	l->backend->gather(&source, s->pick, s->n, l->ld, s->x);
@@ -269,13 +326,13 @@ int cop_loader_take(struct cop_loader *l, int64_t step, const struct cop_batch *
 		plan(l, l->planned++);
 		if (l->ahead)
 			pthread_cond_broadcast(&l->work);
-		else
+		else if (l->part->images)
 			fill_in_step(l, s);
 	}
 	/* who would wait can as well help */
 	while (s->done < s->groups)
 		if (s->next < s->groups)
-			do_group(l, s);
+			do_group(l, &l->worker[COP_LOADER_THREADS_MAX], s);
 		else
 			pthread_cond_wait(&l->ready, &l->lock);
 	bool failed = s->failed < s->groups;
@@ -300,7 +357,7 @@ void cop_loader_give(struct cop_loader *l)
 
 void cop_loader_note(struct cop_loader *l, double seconds, double waited)
 {
-	if (l->wanted != COP_LOADER_AUTO || l->choice.settled)
+	if (l->wanted != COP_LOADER_AUTO || l->choice.settled || streams(l))
 		return;
 	bool ahead = cop_ahead_step(&l->choice, seconds, waited);
 	if (ahead && !l->threads) {

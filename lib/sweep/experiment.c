@@ -100,6 +100,8 @@ static const struct cop_param table[] = {
 	{"device.threads", COP_PARAM_INT, AT(device.threads), "0", 0, 4096, NULL, "0: all that the process may use", 0},
 	{"device.loader_threads", COP_PARAM_INT, AT(data.loader_threads), "0", -1, 256, NULL,
 	 "that make batches ahead of the step; 0: automatic, -1: in the step", 0},
+	{"device.data", COP_PARAM_CHOICE, AT(data.storage), "\"auto\"", 0, 0, COP_STORAGE_CHOICES,
+	 "images in memory, or read from the file as they are wanted", 0},
 	{"device.precision", COP_PARAM_CHOICE, AT(device.precision), "\"fp32\"", 0, 0, "fp32", "of the arithmetic",
 	 COP_PARAM_COMPUTES},
 	{"device.checkpoint_minutes", COP_PARAM_REAL, AT(device.checkpoint_minutes), "5", 0, 1e6, NULL,

@@ -27,8 +27,8 @@ enum { MOVE = 1, FLIP = 2, BOX = 4 };
 static struct cop_data make_data(int kind)
 {
 	struct cop_data d = {.info = {.height = H, .width = W, .channels = C, .nclasses = CLASSES},
-			     .train = {images[0], labels, order, TRAINING},
-			     .test = {images[0], labels, in_turn, TESTING},
+			     .train = {.images = images[0], .labels = labels, .index = order, .n = TRAINING},
+			     .test = {.images = images[0], .labels = labels, .index = in_turn, .n = TESTING},
 			     .scale = {0.01f, 0.02f, 0.03f},
 			     .shift = {-1, 0.5f, 2},
 			     .crop_padding = kind & MOVE ? 2 : 0,
@@ -81,7 +81,7 @@ static void expect_close(struct expected *e)
 static void compare(struct expected *e, const struct cop_data *d, const struct cop_part *part, int n,
 		    const struct cop_batch *b, int threads, int64_t step)
 {
-	struct cop_image_source source = cop_data_source(d, part);
+	struct cop_image_source source = cop_data_source(d, part, NULL);
 	for (int at = 0; at < e->ld; at += COP_GATHER)
 		cop_gather16(&source, e->pick + at, n - at < COP_GATHER ? n - at : COP_GATHER, e->ld, e->x + at);
 	bool same = b->n == n && b->ld == e->ld && memcmp(b->label, e->label, (size_t)n * sizeof(int32_t)) == 0 &&
