@@ -59,6 +59,7 @@ static int fill(void **state)
 struct expected {
 	struct cop_shuffle shuffle;
 	int batch, ld;
+	size_t features;
 	int32_t label[64];
 	struct cop_pick pick[64];
 	float *x;
@@ -69,7 +70,8 @@ static void expect_open(struct expected *e, const struct cop_data *d, int batch)
 	struct cop_err err = {0};
 	*e = (struct expected){.batch = batch, .ld = cop_leading(batch)};
 	cop_shuffle_init(&e->shuffle, d, 3, 4);
-	assert_int_equal(cop_alloc(&e->x, F, (size_t)e->ld * sizeof(float), "a test", &err), 0);
+	e->features = (size_t)(d->info.height * d->info.width * d->info.channels);
+	assert_int_equal(cop_alloc(&e->x, e->features, (size_t)e->ld * sizeof(float), "a test", &err), 0);
 }
 
 static void expect_close(struct expected *e)
@@ -85,7 +87,7 @@ static void compare(struct expected *e, const struct cop_data *d, const struct c
 	for (int at = 0; at < e->ld; at += COP_GATHER)
 		cop_gather16(&source, e->pick + at, n - at < COP_GATHER ? n - at : COP_GATHER, e->ld, e->x + at);
 	bool same = b->n == n && b->ld == e->ld && memcmp(b->label, e->label, (size_t)n * sizeof(int32_t)) == 0 &&
-		    memcmp(b->x, e->x, (size_t)(F * e->ld) * sizeof(float)) == 0;
+		    memcmp(b->x, e->x, e->features * (size_t)e->ld * sizeof(float)) == 0;
 	if (!same)
 		fail_msg("batch %d, %d threads, step %lld: another batch", e->batch, threads, (long long)step);
 }
@@ -159,6 +161,29 @@ static void test_jumping(void **state)
 	expect_close(&e);
 }
 
+/* Images so large that the threads are busy with the steps ahead when another is asked for. */
+static void test_busy(void **state)
+{
+	(void)state;
+	enum { SIDE = 112, EACH = SIDE * SIDE * 3, N = 40 };
+	struct cop_data d = make_data(BOX | FLIP);
+	uint8_t *large = cop_xmalloc(N * EACH);
+	struct expected e;
+	struct cop_stream s;
+	cop_stream_init(&s, 5, COP_PURPOSE_TEST, 3, 0);
+	for (size_t i = 0; i < N * EACH; i++)
+		large[i] = (uint8_t)(i * i >> 8);
+	d.info.height = d.info.width = SIDE;
+	d.train = (struct cop_part){.images = large, .labels = labels, .index = in_turn, .n = N};
+	expect_open(&e, &d, 20);
+	struct cop_loader *l = open_loader(&d, 20, 2);
+	for (int k = 0; k < 60; k++)
+		check_step(l, &e, &d, 2, cop_stream_below(&s, STEPS));
+	cop_loader_free(l);
+	expect_close(&e);
+	free(large);
+}
+
 /* A part: in its order, the last batch smaller; then training again. */
 static void test_parts(void **state)
 {
@@ -228,7 +253,8 @@ static void test_choice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_training), cmocka_unit_test(test_jumping),
-					   cmocka_unit_test(test_parts), cmocka_unit_test(test_choice)};
+					   cmocka_unit_test(test_busy), cmocka_unit_test(test_parts),
+					   cmocka_unit_test(test_choice)};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, fill, NULL);
 }
