@@ -96,6 +96,9 @@ static int add_image(struct packing *p, const struct part *part, size_t at, cons
 	}
 	if (c->rc)
 		return cop_fail(err, c->rc, "%s", c->err.msg);
+	/* without a training image there is nothing to be like, nor to write to */
+	if (!p->w)
+		return 0;
 	int rc = check_like_first(p, c, err);
 	/* what will be refused need not be written any more */
 	if (rc || (p->broken && !p->o->skip_broken))
