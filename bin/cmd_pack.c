@@ -128,7 +128,8 @@ static const struct argp argp = {
 	.parser = parse,
 	.args_doc = "SRC DATA.h5\n--synthetic glyphs DATA.h5",
 	.doc = "Packs images into one HDF5 dataset and tells what is in it.\vSRC is a folder of IDX files "
-	       "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz), or a folder "
+	       "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz), a folder of "
+	       "CIFAR-10's or CIFAR-100's binary batches (data_batch_1.bin, ..., or train.bin, test.bin), or a folder "
 	       "SPLIT/CLASS/*.{png,jpg,jpeg} with the splits train and test (or val).",
 };
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "data/advance.h"
 #include "data/idx.h"
 #include "store/dataset.h"
 
@@ -105,17 +106,18 @@ static int add_images(struct cop_dataset_writer *w, struct cop_idx *x, enum cop_
 		      size_t each, struct cop_err *err)
 {
 	uint8_t *image = NULL;
+	struct cop_advance advance;
 	int rc = cop_alloc(&image, each, 1, "an image", err);
+	cop_advance_begin(&advance, cop_split_names[split], (size_t)p->n);
 	for (int64_t i = 0; !rc && i < p->n; i++) {
 		rc = cop_idx_read(x, image, each, err);
 		if (!rc)
 			rc = cop_dataset_add(w, split, image, p->label[i], err);
-		if (i % 256 == 0)
-			cop_progress("packing", (double)i, (double)p->n, "%s", cop_split_names[split]);
+		cop_advance(&advance, (size_t)i + 1);
 	}
 	if (!rc)
 		rc = cop_idx_end(x, err);
-	cop_progress("packing", 1, 1, "%s", cop_split_names[split]);
+	cop_advance_end(&advance);
 	free(image);
 	return rc;
 }

@@ -2,6 +2,7 @@
 #include "data/pack.h"
 
 #include "base/file.h"
+#include "data/cifar.h"
 #include "data/folder.h"
 #include "data/glyphs.h"
 #include "data/idx.h"
@@ -38,6 +39,15 @@ static int pack_synthetic(const char *path, const struct cop_pack_options *o, st
 	return cop_glyphs_pack(path, o->n, o->seed, err);
 }
 
+static int refuse_image_options(const struct cop_pack_options *o, const char *files, struct cop_err *err)
+{
+	if (o->size || o->channels || o->skip_broken)
+		return cop_fail(err, COP_EINPUT,
+				"'%s' holds %s: --size, --channels and --skip-broken are for folders of images",
+				o->source, files);
+	return 0;
+}
+
 static int pack_source(const char *path, const struct cop_pack_options *o, struct cop_err *err)
 {
 	struct stat st;
@@ -46,15 +56,18 @@ static int pack_source(const char *path, const struct cop_pack_options *o, struc
 	if (!S_ISDIR(st.st_mode))
 		return cop_fail(err, COP_EINPUT, "'%s' is no folder", o->source);
 	if (cop_idx_found(o->source)) {
-		if (o->size || o->channels)
-			return cop_fail(err, COP_EINPUT, "'%s' holds IDX files: --size and --channels are for images",
-					o->source);
-		return cop_idx_pack(path, o->source, err);
+		int rc = refuse_image_options(o, "IDX files", err);
+		return rc ? rc : cop_idx_pack(path, o->source, err);
+	}
+	if (cop_cifar_found(o->source)) {
+		int rc = refuse_image_options(o, "binary batches", err);
+		return rc ? rc : cop_cifar_pack(path, o->source, err);
 	}
 	if (cop_tree_found(o->source))
 		return cop_folder_pack(path, o, err);
 	return cop_fail(err, COP_EINPUT,
-			"'%s' holds neither IDX files (train-images-idx3-ubyte, ...) nor folders train/CLASS",
+			"'%s' holds neither IDX files (train-images-idx3-ubyte, ...) nor CIFAR's batches "
+			"(data_batch_1.bin, ...) nor folders train/CLASS",
 			o->source);
 }
 
