@@ -37,6 +37,14 @@ ASSETS := $(wildcard jobs/*) $(wildcard configs/demo.json)
 FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS)' | cksum | cut -d' ' -f1)
 OBJ := $(BUILD)/obj-$(FLAGS_HASH)
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
+# the kernels are built for three kinds of processor on x86-64; the program chooses when it starts
+KERNELS = $(OBJ)/lib/compute/kernels
+ifeq ($(shell uname -m),x86_64)
+LIB_OBJ += $(KERNELS)-v3.o $(KERNELS)-v4.o
+$(KERNELS)_choice.o: CPPFLAGS += -DCOP_KERNELS_X86
+endif
+# a product and a sum in one rounding, which the hand-made loops count on
+$(KERNELS).o $(KERNELS)-v3.o $(KERNELS)-v4.o: CPPFLAGS += -ffp-contract=fast
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
@@ -133,6 +141,11 @@ $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(KERNELS)-v3.o $(KERNELS)-v4.o: $(KERNELS)-%.o: lib/compute/kernels.c
+	@mkdir -p $(@D)
+	$(call say,CC,"$< ($*)")
+	$(Q)$(CC) $(ALLFLAGS) -march=x86-64-$* $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
 
 # the commit goes into one small object, made again when it changes
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)

@@ -15,6 +15,7 @@ enum cop_purpose {
 	COP_PURPOSE_AUGMENT = 3, /* epoch: the epoch, item: the image */
 	COP_PURPOSE_SPLIT = 4,
 	COP_PURPOSE_GLYPHS = 5,
+	COP_PURPOSE_DROPOUT = 6, /* epoch: the step, item: the feature */
 	COP_PURPOSE_TEST = 99
 };
 

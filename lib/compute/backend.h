@@ -1,16 +1,23 @@
 /*
- * The backend table: what a device does for a network. Activations are (features, batch) with the images innermost, so
- * every feature is a contiguous vector over the batch; `ld` is the batch rounded up to a multiple of 16, and the
- * columns from `batch` to `ld` belong to nobody: they may hold anything finite and are never read into a result.
+ * The backend table: what a device does for a network. Activations are (H,W,C,ld) with the images innermost: `ld` is
+ * the batch rounded up to a multiple of 16, every (y,x,c) is a contiguous vector over the batch, and all channels of a
+ * pixel are one contiguous panel, the right-hand side of a product. The columns from `batch` to `ld` belong to nobody:
+ * they may hold anything finite and are never read into a result.
  *
- * Work is cut into blocks whose number depends on the shapes alone. Each block is done by one thread, so the bits do
- * not depend on how many threads there are. The CPU backend is the reference for every other.
+ * What a batch norm and an activation make of a convolution's output is not written to memory: a value is what the
+ * convolution left (raw) and how it is to be read, and its readers compute the rest as they load it. Backward likewise:
+ * the gradient of what lies in memory is computed from that of the value as it is loaded.
+ *
+ * Work is cut into blocks whose number depends on the shapes alone. Each block is done by one thread, and sums over
+ * blocks are added in the order of the blocks, so the bits do not depend on how many threads there are. The CPU backend
+ * is the reference for every other.
  */
 #ifndef COP_COMPUTE_BACKEND_H
 #define COP_COMPUTE_BACKEND_H
 
 #include "base/err.h"
 #include "compute/gather.h"
+#include "compute/kernels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,6 +28,7 @@ struct cop_linear {
 	int in, out, ld;
 	bool relu;      /* y = max(y, 0) after the bias */
 	bool from_relu; /* x came out of a ReLU: the data gradient is 0 where x is 0 */
+	bool add;       /* the data gradient has a part in it already */
 };
 
 /* What a batch's loss amounts to; sums over its images. */
@@ -39,6 +47,82 @@ struct cop_adam {
 	int64_t step; /* from 1: of this parameter set, for the correction of the bias */
 };
 
+enum { COP_PARTS = 64 /* the most blocks that sums are taken over */ };
+
+/* Sums over batch, height and width, in parts that a batch norm adds up: part (parts, C, 2). */
+struct cop_sums {
+	float *part; /* room for COP_PARTS */
+	int parts;   /* set by whoever fills it */
+};
+
+/* A value: what lies in memory, (H,W,C,ld), and how it is read. */
+struct cop_activation {
+	const float *raw;
+	struct cop_reading as;
+};
+
+/* The gradient of what lies in memory: g of the value, already 0 where it was cut off, and the batch norm's slope. */
+struct cop_gradient {
+	const float *g, *raw; /* raw: used with a slope only */
+	struct cop_slope slope;
+};
+
+/*
+ * Where the gradient of a value goes. The one that completes it (`last`) also puts it to 0 where the value was cut off
+ * (where `cuts`), and with `sums` adds up g and g (raw - mean) for the batch norm.
+ */
+struct cop_sink {
+	float *g;
+	bool add, last, cuts; /* add: g has a part in it already */
+	struct cop_activation of;
+	const float *mean;
+	struct cop_sums *sums; /* NULL: none wanted */
+};
+
+/*
+ * A convolution: out(o,y,x) = sum over c,i,j of w(o,c,i,j) in(c, y stride - padding + i dilation, ...) with w
+ * (out_c, in_c/groups, kernel). [0]: height, [1]: width.
+ */
+struct cop_conv {
+	int in_c, in_h, in_w, out_c, out_h, out_w;
+	int kernel[2], stride[2], padding[2], dilation[2], groups;
+	int batch, ld;
+};
+
+/* A pool: the window of a convolution of one channel. */
+struct cop_pool {
+	struct cop_conv window; /* in_c == out_c */
+	bool max;               /* else the mean over the whole window, padding counting as 0 */
+};
+
+/* Activations (H,W,C,ld) of a batch. */
+struct cop_shape {
+	int c, h, w, batch, ld;
+};
+
+/* A batch norm over `count` numbers a channel: value = weight (raw - mean) / sqrt(var + epsilon) + bias. */
+struct cop_norm {
+	int c;
+	double count, momentum, epsilon;
+};
+
+/* What it comes to, (C) each: inv = 1 / sqrt(var + epsilon), value = scale raw + shift. */
+struct cop_normed {
+	float *mean, *inv, *scale, *shift;
+};
+
+/* What its gradient comes to, (C) each: see struct cop_slope. */
+struct cop_slopes {
+	float *a, *b, *c;
+};
+
+/* A dropout in a step: an element is kept, and scaled by 1/(1-rate), or put to 0; drawn for (seed, node, step). */
+struct cop_drop {
+	double rate;
+	uint64_t seed;
+	uint32_t node, step;
+};
+
 struct cop_backend {
 	const char *name;
 	/*
@@ -46,11 +130,66 @@ struct cop_backend {
 	 * dataset's pixels; the columns from batch on become 0.
 	 */
 	void (*gather)(const struct cop_image_source *s, const struct cop_pick *pick, int batch, int ld, float *x);
+
+	/* Floats of workspace that the calls on a convolution or a pool may use. */
+	size_t (*conv_space)(const struct cop_conv *d, bool backward);
+	size_t (*pool_space)(const struct cop_pool *p);
+	/*
+	 * y = the convolution of x, plus bias (out_c; NULL: none), cut off to lo..hi. With `sums`, those of y - about
+	 * and its square.
+	 */
+	void (*conv_forward)(const struct cop_conv *d, const struct cop_activation *x, const float *w,
+			     const float *bias, float lo, float hi, float *y, const float *about, struct cop_sums *sums,
+			     float *space);
+	/* dw, db (NULL: none) and dx (NULL: not wanted) from dy. */
+	void (*conv_backward)(const struct cop_conv *d, const struct cop_gradient *dy, const struct cop_activation *x,
+			      const float *w, const struct cop_sink *dx, float *dw, float *db, float *space);
+
+	/* The batch's statistics from sums about running_mean; the running ones move on (their variance is unbiased).
+	 */
+	void (*norm_train)(const struct cop_norm *n, const struct cop_sums *sums, const float *weight,
+			   const float *bias, float *running_mean, float *running_var, const struct cop_normed *out);
+	void (*norm_evaluate)(const struct cop_norm *n, const float *weight, const float *bias,
+			      const float *running_mean, const float *running_var, const struct cop_normed *out);
+	/* From the sums of a complete gradient (struct cop_sink). */
+	void (*norm_backward)(const struct cop_norm *n, const struct cop_sums *sums, const float *weight,
+			      const struct cop_normed *of, float *dweight, float *dbias, const struct cop_slopes *out);
+
+	/* What conv_forward does on the way, for other layers: sums of y - about and its square; y cut off to lo..hi.
+	 */
+	void (*moments)(const struct cop_shape *s, const float *y, const float *about, struct cop_sums *sums);
+	void (*clamp)(const struct cop_shape *s, float lo, float hi, float *y);
+	/* y = x as it is read. */
+	void (*copy)(const struct cop_shape *s, const struct cop_activation *x, float *y);
+	/* y = a + b as they are read, cut off to lo..hi. */
+	void (*add)(const struct cop_shape *s, const struct cop_activation *a, const struct cop_activation *b, float lo,
+		    float hi, float *y);
+	/* g, of a value, becomes that of the raw value, in place. */
+	void (*slope)(const struct cop_shape *s, const struct cop_slope *slope, const float *raw, float *g);
+	/* Hands g on; to->g may be g itself, then only what completes it is done. */
+	void (*pass)(const struct cop_shape *s, const float *g, const struct cop_sink *to);
+	/* y: (C,H,W,ld). Shape of x. */
+	void (*flatten)(const struct cop_shape *s, const struct cop_activation *x, float *y);
+	void (*flatten_backward)(const struct cop_shape *s, const float *dy, const struct cop_sink *dx);
+	void (*dropout)(const struct cop_shape *s, const struct cop_drop *d, const struct cop_activation *x, float *y);
+	/* dy is used up. */
+	void (*dropout_backward)(const struct cop_shape *s, const struct cop_drop *d, float *dy,
+				 const struct cop_sink *dx);
+	/* Of several that are the maximum of a window, the first takes the gradient. */
+	void (*pool)(const struct cop_pool *p, const struct cop_activation *x, float *y, float *space);
+	void (*pool_backward)(const struct cop_pool *p, const struct cop_activation *x, const float *dy,
+			      const struct cop_sink *dx, float *space);
+	/* Means over height and width; shape of x. */
+	void (*global_pool)(const struct cop_shape *in, const struct cop_activation *x, float *y);
+	void (*global_pool_backward)(const struct cop_shape *in, const float *dy, const struct cop_sink *dx);
+
+	/* b may be NULL. */
 	void (*linear_forward)(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y);
-	/* dx (in, ld) = w^T dy, cut off where x is 0 if d->from_relu. */
+	/* dx (in, ld) [+]= w^T dy, cut off where x is 0 if d->from_relu. */
 	void (*linear_backward_data)(const struct cop_linear *d, const float *w, const float *dy, const float *x,
 				     float *dx);
-	/* dw (out, in) = dy x^T, db (out) = sum of dy over the batch. Columns of dy beyond the batch must be 0. */
+	/* dw (out, in) = dy x^T, db (out; NULL: none) = sum of dy over the batch. Columns of dy from the batch on must
+	 * be 0. */
 	void (*linear_backward_weights)(const struct cop_linear *d, const float *dy, const float *x, float *dw,
 					float *db);
 	/*

@@ -4,7 +4,9 @@
  */
 #include "base/cpu.h"
 #include "compute/backend.h"
+#include "compute/conv.h"
 #include "compute/cpu_kernels.h"
+#include "compute/layers.h"
 
 #include <cblas.h>
 #include <omp.h>
@@ -81,7 +83,8 @@ static void cpu_linear_forward(const struct cop_linear *d, const float *w, const
 		float *out = y + (size_t)from * d->ld;
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, d->ld, d->in, 1.0f,
 			    w + (size_t)from * d->in, d->in, x, d->ld, 0.0f, out, d->ld);
-		cop_cpu_bias(rows, d->ld, b + from, d->relu, out);
+		if (b || d->relu)
+			cop_cpu_bias(rows, d->ld, b ? b + from : NULL, d->relu, out);
 	}
 }
 
@@ -94,7 +97,7 @@ static void cpu_linear_backward_data(const struct cop_linear *d, const float *w,
 		int from = block_start(d->in, blocks, k), rows = block_start(d->in, blocks, k + 1) - from;
 		float *out = dx + (size_t)from * d->ld;
 		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, d->ld, d->out, 1.0f, w + from, d->in, dy,
-			    d->ld, 0.0f, out, d->ld);
+			    d->ld, d->add ? 1.0f : 0.0f, out, d->ld);
 		if (d->from_relu)
 			cop_cpu_cut((size_t)rows * (size_t)d->ld, x + (size_t)from * d->ld, out);
 	}
@@ -110,8 +113,19 @@ static void cpu_linear_backward_weights(const struct cop_linear *d, const float 
 		const float *in = dy + (size_t)from * d->ld;
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, d->in, d->ld, 1.0f, in, d->ld, x, d->ld,
 			    0.0f, dw + (size_t)from * d->in, d->in);
-		cop_cpu_row_sums(rows, d->ld, in, db + from);
+		if (db)
+			cop_cpu_row_sums(rows, d->ld, in, db + from);
 	}
+}
+
+static size_t cpu_conv_space(const struct cop_conv *d, bool backward)
+{
+	return cop_conv_space(d, backward, cop_cpu_threads());
+}
+
+static size_t cpu_pool_space(const struct cop_pool *p)
+{
+	return cop_cpu_pool_space(p, cop_cpu_threads());
 }
 
 static void cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
@@ -138,6 +152,27 @@ static void cpu_adam(const struct cop_adam *o, size_t n, const float *g, const u
 const struct cop_backend cop_cpu_backend = {
 	.name = "cpu",
 	.gather = cpu_gather,
+	.conv_space = cpu_conv_space,
+	.pool_space = cpu_pool_space,
+	.conv_forward = cop_conv_forward,
+	.conv_backward = cop_conv_backward,
+	.norm_train = cop_cpu_norm_train,
+	.norm_evaluate = cop_cpu_norm_evaluate,
+	.norm_backward = cop_cpu_norm_backward,
+	.moments = cop_cpu_moments,
+	.clamp = cop_cpu_clamp,
+	.copy = cop_cpu_copy,
+	.add = cop_cpu_add,
+	.slope = cop_cpu_slope,
+	.pass = cop_cpu_pass,
+	.flatten = cop_cpu_flatten,
+	.flatten_backward = cop_cpu_flatten_backward,
+	.dropout = cop_cpu_dropout,
+	.dropout_backward = cop_cpu_dropout_backward,
+	.pool = cop_cpu_pool,
+	.pool_backward = cop_cpu_pool_backward,
+	.global_pool = cop_cpu_global_pool,
+	.global_pool_backward = cop_cpu_global_pool_backward,
 	.linear_forward = cpu_linear_forward,
 	.linear_backward_data = cpu_linear_backward_data,
 	.linear_backward_weights = cpu_linear_backward_weights,

@@ -12,7 +12,7 @@ COP_CLONES void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float 
 {
 	float floor = relu ? 0.0f : -INFINITY;
 	for (int r = 0; r < rows; r++, y += ld) {
-		float add = b[r];
+		float add = b ? b[r] : 0.0f;
 		for (int i = 0; i < ld; i++) {
 			float v = y[i] + add;
 			/* written so that NaN passes through: a diverged network must be seen */

@@ -4,7 +4,7 @@
 
 #include "compute/backend.h"
 
-void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y); /* y (rows, ld) += b, then ReLU */
+void cop_cpu_bias(int rows, int ld, const float *b, bool relu, float *y); /* y (rows, ld) += b (NULL: 0), then ReLU */
 void cop_cpu_cut(size_t n, const float *x, float *dx);                    /* dx = x > 0 ? dx : 0 */
 void cop_cpu_row_sums(int rows, int ld, const float *dy, float *sum);     /* sum (rows) */
 void cop_cpu_softmax_xent(int classes, int batch, int ld, const float *logits, const int32_t *label, float *dy,

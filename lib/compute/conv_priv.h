@@ -1,0 +1,54 @@
+/* What the convolutions' files share. Not for other files. */
+#ifndef COP_COMPUTE_CONV_PRIV_H
+#define COP_COMPUTE_CONV_PRIV_H
+
+#include "compute/conv.h"
+
+enum { COP_TAPS_MAX = 961 /* a window of 31 x 31 */ };
+
+struct cop_range {
+	int from, to; /* [from, to) */
+};
+
+/* Floats between the rows of a scratch panel of `cols` columns. */
+size_t cop_scratch_ld(int cols);
+
+/* Rows of the image that output rows [from, to) see. */
+struct cop_range cop_rows_seen(const struct cop_conv *d, int from, int to);
+
+/* The input rows whose gradient belongs to output rows [from, to): together they are all rows, each once. */
+struct cop_range cop_rows_owned(const struct cop_conv *d, int from, int to);
+
+/* Output rows whose gradient is needed for those input rows and for the weights' sums over output rows [from, to). */
+struct cop_range cop_rows_needed(const struct cop_conv *d, int from, int to);
+
+/* The panels of some rows of pixels: pixel (y, x), y >= row, at base + ((y - row) * width + x) * pixel. */
+struct cop_panels {
+	const float *base;
+	int row, width;
+	size_t pixel, ld; /* between pixels; between the rows of a panel */
+};
+
+const float *cop_pixel(const struct cop_panels *p, int y, int x);
+
+/* The taps of one pixel: which of the window, and their panels. */
+struct cop_taps {
+	int n, at[COP_TAPS_MAX];
+	const float *x[COP_TAPS_MAX];
+};
+
+/* Those that output pixel (y, x) reads; the output pixels (of panels p) that read input pixel (y, x). */
+void cop_taps_in(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t);
+void cop_taps_out(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t);
+
+/* Part s of n things cut into `parts`. */
+struct cop_range cop_part(int n, int parts, int s);
+
+/* Where a completed gradient's panel (channels from `first`, at g + at) is cut off and summed; lanes: of those
+   channels, (p->rows, 2, COP_LANES). */
+void cop_finish_sink(const struct cop_sink *s, const struct cop_panel *p, int first, size_t at, float *lanes);
+
+/* Adds up the lanes of n channels' two sums into part (n, 2). */
+void cop_store_sums(const float *lanes, int n, float *part);
+
+#endif

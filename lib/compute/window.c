@@ -1,0 +1,104 @@
+/* Which rows and pixels a window joins, forward and backward; see conv_priv.h. */
+#include "compute/conv_priv.h"
+
+#include <string.h>
+
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+static int most(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+size_t cop_scratch_ld(int cols)
+{
+	/* an odd number of cache lines, so that the rows of a tile spread over the sets of the cache */
+	return (size_t)(cols > 48 && cols / 16 % 2 == 0 ? cols + 16 : cols);
+}
+
+struct cop_range cop_part(int n, int parts, int s)
+{
+	return (struct cop_range){(int)((long)n * s / parts), (int)((long)n * (s + 1) / parts)};
+}
+
+struct cop_range cop_rows_seen(const struct cop_conv *d, int from, int to)
+{
+	int first = from * d->stride[0] - d->padding[0];
+	int last = (to - 1) * d->stride[0] - d->padding[0] + (d->kernel[0] - 1) * d->dilation[0];
+	struct cop_range r = {most(first, 0), least(last + 1, d->in_h)};
+	return r.from < r.to ? r : (struct cop_range){0, 0};
+}
+
+struct cop_range cop_rows_owned(const struct cop_conv *d, int from, int to)
+{
+	int first = from ? least(from * d->stride[0], d->in_h) : 0;
+	return (struct cop_range){first, to == d->out_h ? d->in_h : least(to * d->stride[0], d->in_h)};
+}
+
+struct cop_range cop_rows_needed(const struct cop_conv *d, int from, int to)
+{
+	struct cop_range own = cop_rows_owned(d, from, to), r = {from, to};
+	if (own.from >= own.to)
+		return r;
+	int first = own.from + d->padding[0] - (d->kernel[0] - 1) * d->dilation[0];
+	int last = (own.to - 1 + d->padding[0]) / d->stride[0];
+	first = first > 0 ? (first + d->stride[0] - 1) / d->stride[0] : 0;
+	return (struct cop_range){least(from, first), least(most(to, last + 1), d->out_h)};
+}
+
+const float *cop_pixel(const struct cop_panels *p, int y, int x)
+{
+	return p->base + (size_t)((y - p->row) * p->width + x) * p->pixel;
+}
+
+void cop_taps_in(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t)
+{
+	t->n = 0;
+	for (int i = 0; i < d->kernel[0]; i++) {
+		int iy = y * d->stride[0] - d->padding[0] + i * d->dilation[0];
+		for (int j = 0; j < d->kernel[1] && iy >= 0 && iy < d->in_h; j++) {
+			int ix = x * d->stride[1] - d->padding[1] + j * d->dilation[1];
+			if (ix < 0 || ix >= d->in_w)
+				continue;
+			t->x[t->n] = cop_pixel(p, iy, ix);
+			t->at[t->n++] = i * d->kernel[1] + j;
+		}
+	}
+}
+
+void cop_taps_out(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t)
+{
+	t->n = 0;
+	for (int i = 0; i < d->kernel[0]; i++) {
+		int oy = y + d->padding[0] - i * d->dilation[0];
+		if (oy < 0 || oy % d->stride[0] || oy / d->stride[0] >= d->out_h)
+			continue;
+		for (int j = 0; j < d->kernel[1]; j++) {
+			int ox = x + d->padding[1] - j * d->dilation[1];
+			if (ox < 0 || ox % d->stride[1] || ox / d->stride[1] >= d->out_w)
+				continue;
+			t->x[t->n] = cop_pixel(p, oy / d->stride[0], ox / d->stride[1]);
+			t->at[t->n++] = i * d->kernel[1] + j;
+		}
+	}
+}
+
+void cop_store_sums(const float *lanes, int n, float *part)
+{
+	for (int i = 0; i < 2 * n; i++)
+		part[i] = (float)cop_lanes_sum(lanes + (size_t)i * COP_LANES);
+}
+
+void cop_finish_sink(const struct cop_sink *s, const struct cop_panel *p, int first, size_t at, float *lanes)
+{
+	if (!s->last || (!s->cuts && !s->sums))
+		return;
+	struct cop_reading as = s->of.as;
+	if (as.scale)
+		as.scale += first, as.shift += first;
+	cop_kernels()->finish(p, s->g + at, s->of.raw + at, &as, s->mean ? s->mean + first : NULL,
+			      s->sums ? lanes : NULL);
+}
