@@ -54,9 +54,14 @@ static int time_steps(struct cop_trainer *t, int steps, struct cop_bench_step *o
 	qsort(took, (size_t)steps, sizeof(*took), by_value);
 	out->seconds = took[steps / 2];
 	out->images_per_second = (double)t->config->batch / out->seconds;
-	/* the first layer's inputs need no gradient */
-	const struct cop_layer *first = &t->net.layer[0];
-	out->flops = 2.0 * (double)t->config->batch * (3 * cop_net_macs(&t->net) - (double)first->in * first->out);
+	/* what reads the image gives no gradient for it */
+	double macs = 3 * cop_graph_macs(&t->net.graph);
+	for (int i = 0; i < t->net.stages.n; i++) {
+		const struct cop_stage *stage = &t->net.stages.stage[i];
+		if (stage->ninputs && t->net.stages.stage[stage->input[0]].kind == COP_STAGE_INPUT && stage->node >= 0)
+			macs -= cop_node_macs(&t->net.graph, stage->node);
+	}
+	out->flops = 2.0 * (double)t->config->batch * macs;
 	free(took);
 	return rc;
 }

@@ -2,139 +2,339 @@
 #include "nn/net.h"
 
 #include "base/mem.h"
-#include "base/rng.h"
 #include "nn/models.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-static void add_layer(struct cop_net *net, int in, int out, bool relu)
+int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int channels, int height, int width,
+		 int classes, struct cop_err *err)
 {
-	struct cop_layer *l = &net->layer[net->n++];
-	*l = (struct cop_layer){.in = in, .out = out, .relu = relu};
-	snprintf(l->name, sizeof(l->name), "fc%d", net->n);
-	char name[COP_TENSOR_NAME];
-	snprintf(name, sizeof(name), "%s/weight", l->name);
-	cop_layout_add(&net->params, name, 2, (const int64_t[]){out, in}, true);
-	snprintf(name, sizeof(name), "%s/bias", l->name);
-	cop_layout_add(&net->params, name, 1, (const int64_t[]){out}, false);
-	l->weight = net->params.tensor[net->params.n - 2].offset;
-	l->bias = net->params.tensor[net->params.n - 1].offset;
+	struct cop_graph g = {0};
+	*net = (struct cop_net){0};
+	int rc = cop_model_build(&g, m, channels, height, width, classes, err);
+	if (!rc)
+		cop_net_take(net, &g);
+	return rc;
 }
 
-int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int inputs, int classes, struct cop_err *err)
+void cop_net_take(struct cop_net *net, struct cop_graph *g)
 {
-	*net = (struct cop_net){.inputs = inputs, .classes = classes};
-	if (m->name != COP_MODEL_LENET)
-		return cop_fail(err, COP_EMISSING, "this version trains the network 'lenet' only, not '%s'",
-				cop_model_name(m->name));
-	if (inputs < 1 || classes < 2)
-		return cop_fail(err, COP_EINPUT, "a network needs at least one input and two classes, not %d and %d",
-				inputs, classes);
-	net->layer = cop_xcalloc(m->hidden.n + 1, sizeof(*net->layer));
-	int in = inputs;
-	for (size_t i = 0; i < m->hidden.n; i++) {
-		add_layer(net, in, (int)m->hidden.v[i], true);
-		in = (int)m->hidden.v[i];
-	}
-	add_layer(net, in, classes, false);
-	return 0;
+	*net = (struct cop_net){.graph = *g, .classes = g->node[g->n - 1].c};
+	*g = (struct cop_graph){0};
+	cop_stages_make(&net->stages, &net->graph);
 }
 
 void cop_net_release(struct cop_net *net)
 {
-	free(net->layer);
-	cop_layout_release(&net->params);
-	cop_layout_release(&net->buffers);
+	cop_stages_release(&net->stages);
+	cop_graph_release(&net->graph);
 	*net = (struct cop_net){0};
 }
 
-void cop_net_draw(const struct cop_net *net, int init, uint64_t seed, float *param)
+/* What the backend is told of stages. */
+
+static const struct cop_stage *stage_of(const struct cop_work *w, int i)
 {
-	for (int k = 0; k < net->n; k++) {
-		const struct cop_layer *l = &net->layer[k];
-		struct cop_stream s;
-		cop_stream_init(&s, seed, COP_PURPOSE_INIT, (uint32_t)k, 0);
-		size_t n = (size_t)l->in * (size_t)l->out;
-		double variance = init == COP_INIT_KAIMING_NORMAL ? 2.0 / l->in : 2.0 / ((double)l->in + l->out);
-		double deviation = sqrt(variance), limit = sqrt(3.0 * variance);
-		for (size_t i = 0; i < n; i++)
-			param[l->weight + i] = init == COP_INIT_GLOROT_UNIFORM
-						       ? (float)(limit * (2 * cop_stream_uniform(&s) - 1))
-						       : (float)(deviation * cop_stream_normal(&s));
-		for (int i = 0; i < l->out; i++)
-			param[l->bias + (size_t)i] = 0.0f;
+	return &w->net->stages.stage[i];
+}
+
+static const struct cop_node *node_of(const struct cop_work *w, int node)
+{
+	return &w->net->graph.node[node];
+}
+
+static struct cop_shape shape_of(const struct cop_work *w, int i)
+{
+	const struct cop_stage *s = stage_of(w, i);
+	return (struct cop_shape){s->c, s->h, s->w, w->batch, w->ld};
+}
+
+struct cop_conv cop_stage_conv(const struct cop_net *net, int i, int batch, int ld)
+{
+	const struct cop_stage *s = &net->stages.stage[i], *x = &net->stages.stage[s->input[0]];
+	const struct cop_conv_spec *k = &net->graph.node[s->node].conv;
+	return (struct cop_conv){.in_c = x->c,
+				 .in_h = x->h,
+				 .in_w = x->w,
+				 .out_c = s->c,
+				 .out_h = s->h,
+				 .out_w = s->w,
+				 .kernel = {k->kernel[0], k->kernel[1]},
+				 .stride = {k->stride[0], k->stride[1]},
+				 .padding = {k->padding[0], k->padding[1]},
+				 .dilation = {k->dilation[0], k->dilation[1]},
+				 .groups = s->kind == COP_STAGE_CONV ? k->groups : 1,
+				 .batch = batch,
+				 .ld = ld};
+}
+
+static struct cop_conv conv_of(const struct cop_work *w, int i)
+{
+	return cop_stage_conv(w->net, i, w->batch, w->ld);
+}
+
+static struct cop_pool pool_of(const struct cop_work *w, int i)
+{
+	return (struct cop_pool){.window = conv_of(w, i),
+				 .max = node_of(w, stage_of(w, i)->node)->op == COP_OP_MAX_POOL};
+}
+
+static struct cop_norm norm_of(const struct cop_work *w, int i)
+{
+	const struct cop_stage *s = stage_of(w, i);
+	const struct cop_node *d = node_of(w, s->norm);
+	return (struct cop_norm){
+		.c = s->c, .count = (double)w->batch * s->h * s->w, .momentum = d->momentum, .epsilon = d->epsilon};
+}
+
+static bool is_relu(const struct cop_stage *s)
+{
+	return s->norm < 0 && s->lo == 0 && s->hi == INFINITY;
+}
+
+static struct cop_linear linear_of(const struct cop_work *w, int i)
+{
+	const struct cop_stage *s = stage_of(w, i), *x = stage_of(w, s->input[0]);
+	return (struct cop_linear){
+		.in = x->c * x->h * x->w,
+		.out = s->c,
+		.ld = w->ld,
+		.relu = is_relu(s),
+		.from_relu = is_relu(x) && x->first == i,
+		.add = x->last != i,
+	};
+}
+
+static struct cop_drop drop_of(const struct cop_work *w, int i)
+{
+	int node = stage_of(w, i)->node;
+	return (struct cop_drop){.rate = w->training ? node_of(w, node)->rate : 0,
+				 .seed = w->dropout_seed,
+				 .node = (uint32_t)node,
+				 .step = (uint32_t)w->step};
+}
+
+/* The stage's value, as its readers read it. */
+static struct cop_activation value_of(const struct cop_work *w, int i)
+{
+	const struct cop_stage *s = stage_of(w, i);
+	struct cop_activation v = {.raw = s->kind == COP_STAGE_INPUT ? w->x : w->raw[i],
+				   .as = {.lo = -INFINITY, .hi = INFINITY}};
+	if (s->norm >= 0)
+		v.as = (struct cop_reading){w->normed[i].scale, w->normed[i].shift, s->lo, s->hi};
+	return v;
+}
+
+/* forward */
+
+static void run_forward(struct cop_work *w, int i, const float *param, const float *about, struct cop_sums *sums)
+{
+	const struct cop_backend *b = w->backend;
+	const struct cop_stage *s = stage_of(w, i);
+	const struct cop_node *d = s->node >= 0 ? node_of(w, s->node) : NULL;
+	struct cop_activation x = value_of(w, s->input[0]);
+	struct cop_shape in = shape_of(w, s->input[0]);
+	float lo = s->norm < 0 ? s->lo : -INFINITY, hi = s->norm < 0 ? s->hi : INFINITY;
+	float *y = w->raw[i];
+	switch (s->kind) {
+	case COP_STAGE_INPUT:
+		return;
+	case COP_STAGE_CONV: {
+		struct cop_conv c = conv_of(w, i);
+		b->conv_forward(&c, &x, param + d->weight, d->bias ? param + d->bias_at : NULL, lo, hi, y, about, sums,
+				w->space);
+		return;
+	}
+	case COP_STAGE_LINEAR: {
+		struct cop_linear l = linear_of(w, i);
+		b->linear_forward(&l, param + d->weight, d->bias ? param + d->bias_at : NULL, x.raw, y);
+		break;
+	}
+	case COP_STAGE_ADD: {
+		struct cop_activation other = value_of(w, s->input[1]);
+		b->add(&in, &x, &other, lo, hi, y);
+		break;
+	}
+	case COP_STAGE_COPY:
+		b->copy(&in, &x, y);
+		break;
+	case COP_STAGE_POOL: {
+		struct cop_pool p = pool_of(w, i);
+		b->pool(&p, &x, y, w->space);
+		break;
+	}
+	case COP_STAGE_GLOBAL_POOL:
+		b->global_pool(&in, &x, y);
+		break;
+	case COP_STAGE_FLATTEN:
+		b->flatten(&in, &x, y);
+		break;
+	case COP_STAGE_DROPOUT: {
+		struct cop_drop drop = drop_of(w, i);
+		if (drop.rate > 0)
+			b->dropout(&in, &drop, &x, y);
+		else
+			b->copy(&in, &x, y);
+		break;
+	}
+	}
+	struct cop_shape out = shape_of(w, i);
+	bool cut = s->kind == COP_STAGE_ADD || (s->kind == COP_STAGE_LINEAR && is_relu(s));
+	if (s->norm < 0 && cop_stage_cuts(s) && !cut)
+		b->clamp(&out, s->lo, s->hi, y);
+	if (sums)
+		b->moments(&out, y, about, sums);
+}
+
+static void normalise(struct cop_work *w, int i, const float *param, float *buffer)
+{
+	const struct cop_node *d = node_of(w, stage_of(w, i)->norm);
+	struct cop_norm n = norm_of(w, i);
+	const float *weight = param + d->weight, *bias = param + d->bias_at;
+	float *mean = buffer + d->running_mean, *var = buffer + d->running_var;
+	if (w->training)
+		w->backend->norm_train(&n, &w->sums, weight, bias, mean, var, &w->normed[i]);
+	else
+		w->backend->norm_evaluate(&n, weight, bias, mean, var, &w->normed[i]);
+}
+
+const float *cop_net_forward(struct cop_work *w, const float *param, float *buffer, const float *x)
+{
+	int n = w->net->stages.n;
+	w->x = x;
+	for (int i = 0; i < n; i++) {
+		int norm = stage_of(w, i)->norm;
+		bool batch = norm >= 0 && w->training;
+		run_forward(w, i, param, batch ? buffer + node_of(w, norm)->running_mean : NULL,
+			    batch ? &w->sums : NULL);
+		if (norm >= 0)
+			normalise(w, i, param, buffer);
+	}
+	return w->raw[n - 1];
+}
+
+/* backward */
+
+float *cop_work_dlogits(struct cop_work *w)
+{
+	return w->grad[w->net->stages.n - 1];
+}
+
+/* Where stage `from` puts the k-th of its inputs' gradient. */
+static struct cop_sink sink_of(struct cop_work *w, int from, int k)
+{
+	const struct cop_stage *s = stage_of(w, from);
+	int i = s->input[k];
+	const struct cop_stage *x = stage_of(w, i);
+	bool again = s->ninputs == 2 && s->input[0] == s->input[1];
+	struct cop_sink to = {.g = w->grad[i],
+			      .add = x->last != from || (again && k == 1),
+			      .last = x->first == from && (!again || k == 1),
+			      .cuts = cop_stage_cuts(x),
+			      .of = value_of(w, i)};
+	if (x->norm < 0)
+		to.of.as = (struct cop_reading){.lo = x->lo, .hi = x->hi};
+	else
+		to.mean = w->normed[i].mean;
+	to.sums = to.last && x->norm >= 0 ? &w->sums : NULL;
+	return to;
+}
+
+/* Once a gradient is complete, its batch norm's are known. */
+static void note_complete(struct cop_work *w, int i, const struct cop_sink *to, const float *param, float *grad)
+{
+	if (!to->sums)
+		return;
+	const struct cop_node *d = node_of(w, stage_of(w, i)->norm);
+	struct cop_norm n = norm_of(w, i);
+	w->backend->norm_backward(&n, &w->sums, param + d->weight, &w->normed[i], grad + d->weight, grad + d->bias_at,
+				  &w->slopes[i]);
+}
+
+static struct cop_slope slope_of(const struct cop_work *w, int i)
+{
+	if (stage_of(w, i)->norm < 0)
+		return (struct cop_slope){0};
+	return (struct cop_slope){w->slopes[i].a, w->slopes[i].b, w->slopes[i].c, w->normed[i].mean};
+}
+
+static void back_conv(struct cop_work *w, int i, const float *param, const struct cop_sink *to, float *grad)
+{
+	const struct cop_stage *s = stage_of(w, i);
+	const struct cop_node *d = node_of(w, s->node);
+	struct cop_conv c = conv_of(w, i);
+	struct cop_activation x = value_of(w, s->input[0]);
+	struct cop_gradient dy = {.g = w->grad[i], .raw = w->raw[i], .slope = slope_of(w, i)};
+	w->backend->conv_backward(&c, &dy, &x, param + d->weight, to, grad + d->weight,
+				  d->bias ? grad + d->bias_at : NULL, w->space);
+}
+
+static void back_linear(struct cop_work *w, int i, const float *param, const struct cop_sink *to, float *grad)
+{
+	const struct cop_stage *s = stage_of(w, i);
+	const struct cop_node *d = node_of(w, s->node);
+	struct cop_linear l = linear_of(w, i);
+	struct cop_activation x = value_of(w, s->input[0]);
+	if (to) {
+		struct cop_shape in = shape_of(w, s->input[0]);
+		w->backend->linear_backward_data(&l, param + d->weight, w->grad[i], x.raw, to->g);
+		if (!l.from_relu)
+			w->backend->pass(&in, to->g, to);
+	}
+	w->backend->linear_backward_weights(&l, w->grad[i], x.raw, grad + d->weight,
+					    d->bias ? grad + d->bias_at : NULL);
+}
+
+/* One input's gradient, and the weights'; to: NULL where the input wants none. */
+static void run_backward(struct cop_work *w, int i, int k, const float *param, const struct cop_sink *to, float *grad)
+{
+	const struct cop_backend *b = w->backend;
+	const struct cop_stage *s = stage_of(w, i);
+	struct cop_shape in = shape_of(w, s->input[k]);
+	if (s->kind == COP_STAGE_CONV)
+		back_conv(w, i, param, to, grad);
+	if (s->kind == COP_STAGE_LINEAR)
+		back_linear(w, i, param, to, grad);
+	if (!to)
+		return;
+	struct cop_activation x = value_of(w, s->input[k]);
+	if (s->kind == COP_STAGE_ADD || s->kind == COP_STAGE_COPY)
+		b->pass(&in, w->grad[i], to);
+	if (s->kind == COP_STAGE_POOL) {
+		struct cop_pool p = pool_of(w, i);
+		b->pool_backward(&p, &x, w->grad[i], to, w->space);
+	}
+	if (s->kind == COP_STAGE_GLOBAL_POOL)
+		b->global_pool_backward(&in, w->grad[i], to);
+	if (s->kind == COP_STAGE_FLATTEN)
+		b->flatten_backward(&in, w->grad[i], to);
+	if (s->kind == COP_STAGE_DROPOUT) {
+		struct cop_drop drop = drop_of(w, i);
+		if (drop.rate > 0)
+			b->dropout_backward(&in, &drop, w->grad[i], to);
+		else
+			b->pass(&in, w->grad[i], to);
 	}
 }
 
-double cop_net_macs(const struct cop_net *net)
+void cop_net_backward(struct cop_work *w, const float *param, float *grad)
 {
-	double macs = 0;
-	for (int k = 0; k < net->n; k++)
-		macs += (double)net->layer[k].in * net->layer[k].out;
-	return macs;
-}
-
-int cop_work_init(struct cop_work *w, const struct cop_net *net, int batch, bool training, struct cop_err *err)
-{
-	*w = (struct cop_work){.net = net, .batch = batch, .ld = cop_leading(batch)};
-	size_t ld = (size_t)w->ld, features = (size_t)net->inputs;
-	for (int k = 0; k < net->n; k++)
-		features += (size_t)net->layer[k].out * (training ? 2 : 1);
-	int rc = cop_alloc(&w->arena, features, ld * sizeof(float), "activations", err);
-	if (rc)
-		return rc;
-	w->y = cop_xcalloc((size_t)net->n + 1, sizeof(*w->y));
-	w->dy = training ? cop_xcalloc((size_t)net->n + 1, sizeof(*w->dy)) : NULL;
-	float *next = w->arena;
-	w->y[0] = next;
-	next += (size_t)net->inputs * ld;
-	for (int k = 0; k < net->n; k++) {
-		w->y[k + 1] = next;
-		next += (size_t)net->layer[k].out * ld;
-		if (training) {
-			w->dy[k + 1] = next;
-			next += (size_t)net->layer[k].out * ld;
+	for (int i = w->net->stages.n - 1; i > 0; i--) {
+		const struct cop_stage *s = stage_of(w, i);
+		if (s->norm >= 0 && s->kind != COP_STAGE_CONV) {
+			struct cop_shape shape = shape_of(w, i);
+			struct cop_slope slope = slope_of(w, i);
+			w->backend->slope(&shape, &slope, w->raw[i], w->grad[i]);
 		}
-	}
-	return 0;
-}
-
-void cop_work_release(struct cop_work *w)
-{
-	free(w->arena);
-	free(w->y);
-	free(w->dy);
-	*w = (struct cop_work){0};
-}
-
-static struct cop_linear linear_of(const struct cop_work *w, int k)
-{
-	const struct cop_layer *l = &w->net->layer[k];
-	return (struct cop_linear){.in = l->in,
-				   .out = l->out,
-				   .ld = w->ld,
-				   .relu = l->relu,
-				   .from_relu = k > 0 && w->net->layer[k - 1].relu};
-}
-
-void cop_net_forward(const struct cop_backend *b, const float *param, struct cop_work *w)
-{
-	for (int k = 0; k < w->net->n; k++) {
-		struct cop_linear d = linear_of(w, k);
-		const struct cop_layer *l = &w->net->layer[k];
-		b->linear_forward(&d, param + l->weight, param + l->bias, w->y[k], w->y[k + 1]);
-	}
-}
-
-void cop_net_backward(const struct cop_backend *b, const float *param, struct cop_work *w, float *grad)
-{
-	for (int k = w->net->n - 1; k >= 0; k--) {
-		struct cop_linear d = linear_of(w, k);
-		const struct cop_layer *l = &w->net->layer[k];
-		if (k > 0)
-			b->linear_backward_data(&d, param + l->weight, w->dy[k + 1], w->y[k], w->dy[k]);
-		b->linear_backward_weights(&d, w->dy[k + 1], w->y[k], grad + l->weight, grad + l->bias);
+		/* an input that shares this gradient's memory comes after one that copies it */
+		int first = s->ninputs == 2 && s->shares[0] && !s->shares[1];
+		for (int n = 0; n < s->ninputs; n++) {
+			int k = n ^ first, x = s->input[k];
+			bool wanted = stage_of(w, x)->kind != COP_STAGE_INPUT;
+			struct cop_sink to = sink_of(w, i, k);
+			run_backward(w, i, k, param, wanted ? &to : NULL, grad);
+			if (wanted)
+				note_complete(w, x, &to, param, grad);
+		}
 	}
 }

@@ -1,59 +1,67 @@
 /*
- * Networks. A net is its layers and the layout of its parameters; it owns no numbers. All parameters lie in one arena,
- * a work holds the activations and their gradients for one batch size, planned once.
+ * Networks, run. A net is a graph and its stages (nn/stage.h); it owns no numbers. All parameters lie in one arena, all
+ * running statistics in another; a work holds the activations and their gradients for one batch size, in one arena that
+ * is planned once: nothing is allocated in a step.
  */
 #ifndef COP_NN_NET_H
 #define COP_NN_NET_H
 
-#include "base/layout.h"
 #include "compute/backend.h"
 #include "nn/config.h"
-
-struct cop_layer {
-	char name[32];
-	int in, out;
-	bool relu;
-	size_t weight, bias; /* offsets in the arena */
-};
+#include "nn/graph.h"
+#include "nn/stage.h"
 
 struct cop_net {
-	struct cop_layer *layer;
-	int n;
-	int inputs, classes;
-	struct cop_layout params, buffers; /* buffers: running statistics; none yet */
+	struct cop_graph graph;
+	struct cop_stages stages;
+	int classes;
 };
 
-/* inputs: features of an image, channels * height * width. COP_EINPUT for sizes that cannot be. */
-int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int inputs, int classes, struct cop_err *err)
-	COP_CHECKED;
+/* For images of (channels, height, width). COP_EINPUT for sizes that cannot be. */
+int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int channels, int height, int width,
+		 int classes, struct cop_err *err) COP_CHECKED;
+
+/* Of a finished graph, which it takes over: *g becomes {0}. */
+void cop_net_take(struct cop_net *net, struct cop_graph *g);
 void cop_net_release(struct cop_net *net);
 
-/*
- * Fresh weights into `param` (params.total): Kaiming normal, variance 2/in (He et al. 2015); Glorot normal and uniform,
- * variance 2/(in+out) (Glorot & Bengio 2010). Biases are 0. Tensor k draws from its own stream of `seed`.
- */
-void cop_net_draw(const struct cop_net *net, int init, uint64_t seed, float *param);
-
-/* Multiply-accumulates of one image's forward pass. */
-double cop_net_macs(const struct cop_net *net);
+/* The window of a convolution's or a pool's stage, over a batch. */
+struct cop_conv cop_stage_conv(const struct cop_net *net, int stage, int batch, int ld);
 
 struct cop_work {
 	const struct cop_net *net;
+	const struct cop_backend *backend;
 	int batch, ld;
-	float **y;  /* y[0]: the input (inputs, ld); y[k+1]: what layer k gives (out, ld) */
-	float **dy; /* gradients of y[1..n]; dy[0] is NULL. NULL altogether where only evaluating */
-	float *arena;
+	bool training;
+	const float *x;      /* the input of the last forward pass, (H,W,C,ld); the caller's */
+	float **raw, **grad; /* of each stage, (H,W,C,ld); NULL where there is none */
+	struct cop_normed *normed;
+	struct cop_slopes *slopes;
+	struct cop_sums sums;
+	float *arena, *small, *space;
+	size_t arena_floats, space_floats; /* activations and their gradients; the backend's workspace */
+	uint64_t dropout_seed;             /* the caller's, with the step, before a training pass */
+	int64_t step;
 };
 
-/* `training`: whether gradients are wanted. COP_EFAILED where memory runs out. */
-int cop_work_init(struct cop_work *w, const struct cop_net *net, int batch, bool training, struct cop_err *err)
-	COP_CHECKED;
+/* `training`: whether gradients are wanted, and batch norms take the batch's statistics. COP_EFAILED: no memory. */
+int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
+		  bool training, struct cop_err *err) COP_CHECKED;
 void cop_work_release(struct cop_work *w);
 
-/* y[0] -> y[n], the logits (classes, ld). */
-void cop_net_forward(const struct cop_backend *b, const float *param, struct cop_work *w);
+/* Bytes that it holds. */
+size_t cop_work_bytes(const struct cop_work *w);
 
-/* dy[n] -> the gradients of all parameters into `grad` (params.total; padding stays what it is). */
-void cop_net_backward(const struct cop_backend *b, const float *param, struct cop_work *w, float *grad);
+/*
+ * x (H,W,C,ld) -> the logits (classes, ld), which it returns; they are the work's, until the next pass. `buffer` (the
+ * graph's buffers.total): running statistics, which move on where the work is one of training.
+ */
+const float *cop_net_forward(struct cop_work *w, const float *param, float *buffer, const float *x);
+
+/* Where the caller writes the gradient of the logits (classes, ld), 0 from the batch on, before a backward pass. */
+float *cop_work_dlogits(struct cop_work *w);
+
+/* dlogits -> the gradients of all parameters into `grad` (params.total; padding stays what it is). */
+void cop_net_backward(struct cop_work *w, const float *param, float *grad);
 
 #endif

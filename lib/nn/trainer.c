@@ -19,7 +19,7 @@ static const char *const slot_names[][2] = {
 
 static int allocate(struct cop_trainer *t, struct cop_err *err)
 {
-	size_t n = t->net.params.total;
+	size_t n = t->net.graph.params.total;
 	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
 	int rc = cop_alloc(&t->param, n, sizeof(float), "parameters", err);
 	if (!rc)
@@ -27,9 +27,11 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 	for (size_t s = 0; s < t->nslots && !rc; s++)
 		rc = cop_alloc(&t->slot[s], n, sizeof(float), "optimizer state", err);
 	if (!rc)
-		rc = cop_work_init(&t->work, &t->net, (int)t->config->batch, true, err);
+		rc = cop_alloc(&t->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
 	if (!rc)
-		rc = cop_work_init(&t->eval, &t->net, EVAL_BATCH, false, err);
+		rc = cop_work_init(&t->work, &t->net, t->backend, (int)t->config->batch, true, err);
+	if (!rc)
+		rc = cop_work_init(&t->eval, &t->net, t->backend, EVAL_BATCH, false, err);
 	int threads = t->data->loader_threads;
 	if (!rc)
 		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, err);
@@ -46,18 +48,19 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 	t->steps_per_epoch = data->train.n / train->batch;
 	t->total_steps = t->steps_per_epoch * train->epochs;
 	uint64_t r = (uint64_t)replicate;
-	int inputs = data->info.height * data->info.width * data->info.channels;
 	int rc = 0;
 	if (t->steps_per_epoch < 1)
 		rc = cop_fail(err, COP_EINPUT,
 			      "'train.batch' is %" PRId64 ", but only %" PRId64 " images are left to train on",
 			      train->batch, data->train.n);
 	if (!rc)
-		rc = cop_net_init(&t->net, model, inputs, data->info.nclasses, err);
+		rc = cop_net_init(&t->net, model, data->info.channels, data->info.height, data->info.width,
+				  data->info.nclasses, err);
 	if (!rc)
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
 		rc = allocate(t, err);
+	t->work.dropout_seed = (uint64_t)train->seed_augment + r;
 	if (!rc)
 		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
 				 t->steps_per_epoch, t->total_steps);
@@ -75,6 +78,7 @@ void cop_trainer_release(struct cop_trainer *t)
 	cop_history_release(&t->history);
 	free(t->param);
 	free(t->grad);
+	free(t->buffer);
 	for (size_t s = 0; s < COP_SLOTS_MAX; s++)
 		free(t->slot[s]);
 	free(t->mask);
@@ -85,7 +89,7 @@ void cop_trainer_release(struct cop_trainer *t)
 
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 {
-	cop_net_draw(&t->net, init, seed, t->param);
+	cop_graph_draw(&t->net.graph, init, seed, t->param, t->buffer);
 }
 
 void cop_trainer_restart(struct cop_trainer *t)
@@ -95,12 +99,12 @@ void cop_trainer_restart(struct cop_trainer *t)
 	t->sums = (struct cop_loss){0};
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
-		memset(t->slot[s], 0, t->net.params.total * sizeof(float));
+		memset(t->slot[s], 0, t->net.graph.params.total * sizeof(float));
 }
 
 static void apply_mask(struct cop_trainer *t)
 {
-	for (size_t i = 0; i < t->net.params.total; i++) {
+	for (size_t i = 0; i < t->net.graph.params.total; i++) {
 		if (t->mask[i])
 			continue;
 		t->param[i] = 0.0f;
@@ -111,7 +115,8 @@ static void apply_mask(struct cop_trainer *t)
 
 static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, struct cop_err *err)
 {
-	if (!cop_layout_same(&c->params, &t->net.params))
+	const struct cop_graph *g = &t->net.graph;
+	if (!cop_layout_same(&c->params, &g->params) || !cop_layout_same(&c->buffers, &g->buffers))
 		return cop_fail(err, COP_EINPUT, "the checkpoint is of another network");
 	const float *slot[COP_SLOTS_MAX] = {NULL};
 	for (size_t s = 0; s < t->nslots; s++) {
@@ -122,8 +127,10 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 		if (!slot[s])
 			return cop_fail(err, COP_EINPUT, "the checkpoint lacks the optimizer's '%s'", name);
 	}
-	size_t bytes = t->net.params.total * sizeof(float);
+	size_t bytes = t->net.graph.params.total * sizeof(float);
 	memcpy(t->param, c->param, bytes);
+	if (g->buffers.total)
+		memcpy(t->buffer, c->buffer, g->buffers.total * sizeof(float));
 	for (size_t s = 0; s < t->nslots; s++)
 		memcpy(t->slot[s], slot[s], bytes);
 	t->step = c->step;
@@ -135,8 +142,8 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 	int rc = take_over(t, c, err);
 	if (rc || !mask)
 		return rc;
-	t->mask = cop_xmalloc(t->net.params.total);
-	memcpy(t->mask, mask, t->net.params.total);
+	t->mask = cop_xmalloc(t->net.graph.params.total);
+	memcpy(t->mask, mask, t->net.graph.params.total);
 	apply_mask(t);
 	return 0;
 }
@@ -144,9 +151,10 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
 {
 	struct cop_checkpoint c = {
-		.params = t->net.params,
-		.buffers = t->net.buffers,
+		.params = t->net.graph.params,
+		.buffers = t->net.graph.buffers,
 		.param = t->param,
+		.buffer = t->buffer,
 		.nslots = t->nslots,
 		.step = t->step,
 		.epoch = (double)t->step / (double)t->steps_per_epoch,
@@ -163,7 +171,7 @@ struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
 static void update(struct cop_trainer *t)
 {
 	const struct cop_train_config *c = t->config;
-	size_t n = t->net.params.total;
+	size_t n = t->net.graph.params.total;
 	float lr = (float)cop_schedule_lr(&t->schedule, t->step);
 	if (c->optimizer == COP_OPTIMIZER_SGD) {
 		struct cop_sgd o = {.lr = lr,
@@ -193,15 +201,15 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 	*waited = cop_now() - begun;
 	if (rc)
 		return rc;
-	w->y[0] = in->x;
-	cop_net_forward(t->backend, t->param, w);
-	t->backend->softmax_xent(t->net.classes, in->n, w->ld, w->y[t->net.n], in->label, w->dy[t->net.n], &loss);
+	w->step = t->step;
+	const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
+	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), &loss);
 	if (!isfinite(loss.loss))
 		return cop_fail(err, COP_EFAILED,
 				"the loss is no longer finite at step %" PRId64
 				" (learning rate %g): a lower one may help",
 				t->step, cop_schedule_lr(&t->schedule, t->step));
-	cop_net_backward(t->backend, t->param, w, t->grad);
+	cop_net_backward(w, t->param, t->grad);
 	cop_loader_give(t->loader);
 	update(t);
 	t->sums.loss += loss.loss;
@@ -223,9 +231,8 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 		int rc = cop_loader_take(t->eval_loader, at, &in, err);
 		if (rc)
 			return rc;
-		w->y[0] = in->x;
-		cop_net_forward(t->backend, t->param, w);
-		t->backend->softmax_xent(t->net.classes, in->n, w->ld, w->y[t->net.n], in->label, NULL, &loss);
+		const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
+		t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, NULL, &loss);
 		cop_loader_give(t->eval_loader);
 		all.loss += loss.loss;
 		all.top1 += loss.top1;

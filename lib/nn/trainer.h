@@ -28,6 +28,7 @@ struct cop_trainer {
 	struct cop_loader *loader, *eval_loader; /* make their batches */
 	struct cop_work work, eval;              /* of a training batch, of an evaluating one */
 	float *param, *grad, *slot[COP_SLOTS_MAX];
+	float *buffer; /* running statistics */
 	size_t nslots;
 	uint8_t *mask; /* (params.total), NULL: dense. Owned */
 
@@ -63,8 +64,9 @@ void cop_trainer_restart(struct cop_trainer *t);
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
 
 /*
- * Takes over parameters, optimizer state and step. A checkpoint of another network is COP_EINPUT. `mask` (the params'
- * layout; copied; NULL: dense) is applied to parameters and optimizer state: rewinding with a ticket's mask.
+ * Takes over parameters, running statistics, optimizer state and step. A checkpoint of another network is COP_EINPUT.
+ * `mask` (the params' layout; copied; NULL: dense) is applied to parameters and optimizer state: rewinding with a
+ * ticket's mask.
  */
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 	COP_CHECKED;

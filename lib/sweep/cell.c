@@ -94,7 +94,7 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	const struct cop_trainer *t = &w->trainer;
 	const struct cop_experiment *e = &w->run->experiment;
 	struct cop_cell c = {.row = row, .history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
-	count_layers(&c, &t->net.params, t->mask);
+	count_layers(&c, &t->net.graph.params, t->mask);
 	int rc = cop_work_result(w, &c.row, err);
 	if (rc) {
 		free(c.layer);
@@ -104,8 +104,8 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	bool keep = e->sweep.keep_weights;
 	rc = cop_mkdirs(folder, err);
 	if (!rc)
-		rc = cop_cell_write(path, &c, w->run->text, &t->net.params, keep ? t->param : NULL,
-				    keep ? t->mask : NULL, &t->net.buffers, NULL, err);
+		rc = cop_cell_write(path, &c, w->run->text, &t->net.graph.params, keep ? t->param : NULL,
+				    keep ? t->mask : NULL, &t->net.graph.buffers, keep ? t->buffer : NULL, err);
 	char data[COP_DATA_NOTE];
 	if (!rc)
 		cop_info("%s: quantile %g, reset %s: test top-1 %.2f%% with %lld of %lld weights%s", w->what,

@@ -106,12 +106,12 @@ static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_er
 	struct cop_trainer *t = &w->trainer;
 	struct cop_cell c = {.history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
 	c.row = (struct cop_row){.index = -1, .replicate = replicate, .reset = ""};
-	c.row.total = c.row.nnz = (int64_t)cop_layout_count(&t->net.params, true);
+	c.row.total = c.row.nnz = (int64_t)cop_layout_count(&t->net.graph.params, true);
 	int rc = cop_work_result(w, &c.row, err);
 	if (rc)
 		return rc;
 	char *path = cop_run_dense_result(w->run, replicate);
-	rc = cop_cell_write(path, &c, w->run->text, &t->net.params, NULL, NULL, NULL, NULL, err);
+	rc = cop_cell_write(path, &c, w->run->text, &t->net.graph.params, NULL, NULL, NULL, NULL, err);
 	free(path);
 	char data[COP_DATA_NOTE];
 	if (!rc)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "data/glyphs.h"
+#include "nn/models.h"
 #include "nn/trainer.h"
 #include "sweep/batch.h"
 
@@ -167,7 +168,7 @@ static int write_run(const struct cop_experiment *e, const char *path, int64_t s
 static int check_training(const struct cop_experiment *e, const struct cop_dataset_info *info, int64_t steps_per_epoch,
 			  struct cop_err *err)
 {
-	struct cop_net net;
+	struct cop_graph graph = {0};
 	struct cop_schedule schedule = {0};
 	const struct cop_backend *backend;
 	int rc = cop_backend_open(e->device.kind, &backend, err);
@@ -178,10 +179,10 @@ static int check_training(const struct cop_experiment *e, const struct cop_datas
 				"'train.batch' is %" PRId64 ", but dataset '%s' has only %" PRId64
 				" images to train on",
 				e->train.batch, e->data.path, info->n[COP_SPLIT_TRAIN] - e->data.validation);
-	rc = cop_net_init(&net, &e->model, info->height * info->width * info->channels, info->nclasses, err);
+	rc = cop_model_build(&graph, &e->model, info->channels, info->height, info->width, info->nclasses, err);
 	if (!rc)
 		rc = cop_schedule_init(&schedule, &e->train, steps_per_epoch, err);
-	cop_net_release(&net);
+	cop_graph_release(&graph);
 	cop_schedule_release(&schedule);
 	return rc;
 }
@@ -277,20 +278,20 @@ int cop_plan_cost(const struct cop_run *r, bool measure, struct cop_cost *c, str
 {
 	const struct cop_experiment *e = &r->experiment;
 	struct cop_dataset_info info;
-	struct cop_net net;
+	struct cop_graph graph = {0};
 	*c = (struct cop_cost){
 		.cells = (int64_t)r->ncells, .dense = e->sweep.replicates, .images_per_second = NAN, .core_hours = NAN};
 	int rc = cop_data_check(&e->data, &info, err);
 	if (rc)
 		return rc;
-	rc = cop_net_init(&net, &e->model, info.height * info.width * info.channels, info.nclasses, err);
+	rc = cop_model_build(&graph, &e->model, info.channels, info.height, info.width, info.nclasses, err);
 	cop_dataset_info_release(&info);
 	if (rc)
 		return rc;
-	c->prunable = (int64_t)cop_layout_count(&net.params, true);
-	c->params = (int64_t)cop_layout_count(&net.params, false);
-	c->macs = cop_net_macs(&net);
-	cop_net_release(&net);
+	c->prunable = (int64_t)cop_layout_count(&graph.params, true);
+	c->params = (int64_t)cop_layout_count(&graph.params, false);
+	c->macs = cop_graph_macs(&graph);
+	cop_graph_release(&graph);
 	c->steps = c->dense * r->total_steps;
 	for (size_t i = 0; i < r->ncells; i++)
 		c->steps += r->total_steps - r->cell[i].reset_step;

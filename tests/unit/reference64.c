@@ -35,11 +35,15 @@ double ref_loss(int classes, int batch, const double *logits, const int32_t *lab
 
 double ref_net_loss(const struct cop_net *net, const double *param, const double *x, int batch, const int32_t *label)
 {
+	const struct cop_graph *g = &net->graph;
 	double *now = NULL;
-	for (int k = 0; k < net->n; k++) {
-		const struct cop_layer *l = &net->layer[k];
-		double *y = cop_xcalloc((size_t)l->out * (size_t)batch, sizeof(*y));
-		ref_linear(l->in, l->out, batch, k < net->n - 1, param + l->weight, param + l->bias, now ? now : x, y);
+	for (int k = 0; k < g->n; k++) {
+		const struct cop_node *d = &g->node[k];
+		if (d->op != COP_OP_LINEAR)
+			continue;
+		double *y = cop_xcalloc((size_t)d->c * (size_t)batch, sizeof(*y));
+		ref_linear(g->node[d->input[0]].c, d->c, batch, k < g->n - 1, param + d->weight, param + d->bias_at,
+			   now ? now : x, y);
 		free(now);
 		now = y;
 	}

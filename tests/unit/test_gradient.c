@@ -340,14 +340,17 @@ static double engine_gradient(const struct cop_net *net, const float *param, con
 	struct cop_work w;
 	struct cop_loss loss;
 	struct cop_err err = {0};
-	if (cop_work_init(&w, net, batch, true, &err))
+	if (cop_work_init(&w, net, engine, batch, true, &err))
 		fail_msg("%s", err.msg);
-	for (int f = 0; f < net->inputs; f++)
-		memcpy(w.y[0] + f * w.ld, x + f * batch, (size_t)batch * sizeof(float));
-	cop_net_forward(engine, param, &w);
-	engine->softmax_xent(net->classes, batch, w.ld, w.y[net->n], label, w.dy[net->n], &loss);
-	cop_net_backward(engine, param, &w, grad);
+	int inputs = net->graph.node[0].c;
+	float *in = floats((size_t)(inputs * w.ld));
+	for (int f = 0; f < inputs; f++)
+		memcpy(in + f * w.ld, x + f * batch, (size_t)batch * sizeof(float));
+	const float *logits = cop_net_forward(&w, param, NULL, in);
+	engine->softmax_xent(net->classes, batch, w.ld, logits, label, cop_work_dlogits(&w), &loss);
+	cop_net_backward(&w, param, grad);
 	cop_work_release(&w);
+	free(in);
 	return loss.loss / batch;
 }
 
@@ -372,15 +375,15 @@ static void check_net(const struct net_case *c, uint32_t seed)
 	struct cop_net net;
 	struct cop_err err = {0};
 	struct cop_model_config m = {.hidden = {.v = (int64_t *)(uintptr_t)c->hidden, .n = c->nhidden}};
-	assert_int_equal(cop_net_init(&net, &m, c->inputs, c->classes, &err), 0);
-	size_t total = net.params.total, nx = (size_t)(c->inputs * c->batch);
+	assert_int_equal(cop_net_init(&net, &m, c->inputs, 1, 1, c->classes, &err), 0);
+	size_t total = net.graph.params.total, nx = (size_t)(c->inputs * c->batch);
 	struct cop_stream s = random_from(seed);
 	float *param = floats(total), *grad = floats(total), *x = floats(nx);
 	double *param64 = doubles(total), *x64 = doubles(nx);
 	int32_t *label = cop_xcalloc((size_t)c->batch, sizeof(*label));
-	cop_net_draw(&net, COP_INIT_KAIMING_NORMAL, seed, param);
-	for (size_t k = 1; k < net.params.n; k += 2) /* biases are drawn too, not left at 0 */
-		fill(&s, param + net.params.tensor[k].offset, net.params.tensor[k].count, 0.3);
+	cop_graph_draw(&net.graph, COP_INIT_KAIMING_NORMAL, seed, param, NULL);
+	for (size_t k = 1; k < net.graph.params.n; k += 2) /* biases are drawn too, not left at 0 */
+		fill(&s, param + net.graph.params.tensor[k].offset, net.graph.params.tensor[k].count, 0.3);
 	fill(&s, x, nx, 1);
 	for (int i = 0; i < c->batch; i++)
 		label[i] = (int32_t)cop_stream_below(&s, (uint32_t)c->classes);
@@ -392,9 +395,11 @@ static void check_net(const struct net_case *c, uint32_t seed)
 	compare(&v, engine_gradient(&net, param, x, c->batch, label, grad),
 		ref_net_loss(&net, param64, x64, c->batch, label));
 	judge(&v, most_loss, seed, "loss of a network");
-	for (size_t k = 0; k < net.params.n; k++)
-		check_tensor(&net, &net.params.tensor[k], grad, param64, x64, c->batch, label,
-			     c->most && net.params.tensor[k].count > c->most ? net.params.tensor[k].count / c->most : 1,
+	for (size_t k = 0; k < net.graph.params.n; k++)
+		check_tensor(&net, &net.graph.params.tensor[k], grad, param64, x64, c->batch, label,
+			     c->most && net.graph.params.tensor[k].count > c->most
+				     ? net.graph.params.tensor[k].count / c->most
+				     : 1,
 			     seed);
 	free(param);
 	free(grad);

@@ -186,7 +186,7 @@ static int train(const struct cop_data_config *c, float **param, size_t *n, stru
 		rc = cop_trainer_run(&t, t.total_steps, err);
 		if (!rc)
 			rc = cop_trainer_measure(&t, &d.test, test, err);
-		*n = t.net.params.total;
+		*n = t.net.graph.params.total;
 		*param = t.param;
 		t.param = NULL;
 		cop_trainer_release(&t);

@@ -323,7 +323,7 @@ static void measure(struct cop_trainer *t, const struct cop_part *part, struct c
 /* Parameters, optimizer state and history, bit for bit; the seconds may differ. */
 static void assert_same(const struct cop_trainer *a, const struct cop_trainer *b, const char *when, int64_t number)
 {
-	size_t bytes = a->net.params.total * sizeof(float);
+	size_t bytes = a->net.graph.params.total * sizeof(float);
 	bool same = a->step == b->step && a->history.n == b->history.n && memcmp(a->param, b->param, bytes) == 0;
 	for (size_t s = 0; s < a->nslots; s++)
 		same = same && memcmp(a->slot[s], b->slot[s], bytes) == 0;
@@ -398,11 +398,11 @@ static struct cop_train_config with_optimizer(int kind)
 /* A mask that keeps a tenth of the prunable weights. */
 static uint8_t *tenth(const struct cop_trainer *t)
 {
-	uint8_t *mask = cop_xmalloc(t->net.params.total);
+	uint8_t *mask = cop_xmalloc(t->net.graph.params.total);
 	struct cop_err err = {0};
 	double threshold;
-	size_t cut = cop_prune_count(0.9, cop_layout_count(&t->net.params, true));
-	assert_int_equal(cop_prune_global(&t->net.params, t->param, cut, mask, &threshold, &err), 0);
+	size_t cut = cop_prune_count(0.9, cop_layout_count(&t->net.graph.params, true));
+	assert_int_equal(cop_prune_global(&t->net.graph.params, t->param, cut, mask, &threshold, &err), 0);
 	return mask;
 }
 
@@ -444,7 +444,7 @@ static void test_resuming(void **state)
 			double waiting = first.waiting;
 			assert_true(waiting > 0 && waiting < first.stepping);
 			cop_trainer_release(&first);
-			memset(second.param, 0x7f, second.net.params.total * sizeof(float));
+			memset(second.param, 0x7f, second.net.graph.params.total * sizeof(float));
 			cop_trainer_resume(&second, &found);
 			assert_true(found);
 			assert_int_equal(second.step, at);
@@ -512,7 +512,7 @@ static void test_masked_training(void **state)
 		rewind_with(&t, mask);
 		for (int step = 5; step <= 102; step++) {
 			run_to(&t, step);
-			for (size_t i = 0; i < t.net.params.total; i++) {
+			for (size_t i = 0; i < t.net.graph.params.total; i++) {
 				uint32_t bits[2] = {0};
 				memcpy(&bits[0], &t.param[i], sizeof(float));
 				memcpy(&bits[1], &t.slot[0][i], sizeof(float));
@@ -571,13 +571,13 @@ static void test_initialisation(void **state)
 	struct cop_train_config c = train_config(1);
 	struct cop_trainer t;
 	begin(&t, &c, hidden, 1);
-	const struct cop_layer *l = &t.net.layer[0];
+	size_t weight = t.net.graph.params.tensor[0].offset, bias = t.net.graph.params.tensor[1].offset;
 	const double variance[] = {2.0 / 784, 2.0 / 984, 2.0 / 984};
 	for (int init = COP_INIT_KAIMING_NORMAL; init <= COP_INIT_GLOROT_UNIFORM; init++) {
 		double sum = 0, squares = 0, most = 0, n = 784 * 200;
 		cop_trainer_draw(&t, init, 1);
 		for (size_t i = 0; i < 784 * 200; i++) {
-			double v = (double)t.param[l->weight + i];
+			double v = (double)t.param[weight + i];
 			sum += v;
 			squares += v * v;
 			most = fmax(most, fabs(v));
@@ -587,15 +587,15 @@ static void test_initialisation(void **state)
 		double edge = sqrt(3 * variance[init]);
 		assert_true(init == COP_INIT_GLOROT_UNIFORM ? most <= edge && most > 0.99 * edge : most > 1.5 * edge);
 		for (size_t i = 0; i < 200; i++)
-			assert_true(t.param[l->bias + i] == 0);
+			assert_true(t.param[bias + i] == 0);
 	}
 	float *first = cop_xmalloc(784 * 200 * sizeof(float));
 	cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 1);
-	memcpy(first, t.param + l->weight, 784 * 200 * sizeof(float));
+	memcpy(first, t.param + weight, 784 * 200 * sizeof(float));
 	cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 2);
 	size_t same = 0;
 	for (size_t i = 0; i < 784 * 200; i++)
-		same += first[i] == t.param[l->weight + i];
+		same += first[i] == t.param[weight + i];
 	assert_true(same < 20);
 	free(first);
 	cop_trainer_release(&t);

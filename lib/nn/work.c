@@ -1,0 +1,186 @@
+/* The memory of a network at work: planned once, from who reads what and when; see net.h. */
+#include "nn/net.h"
+
+#include "base/mem.h"
+#include "nn/arena.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/*
+ * Times: stage i runs forward at i, the loss is taken at n, stage i runs backward at 2n - i.
+ */
+static bool wants_input_back(enum cop_stage_kind k)
+{
+	return k == COP_STAGE_CONV || k == COP_STAGE_LINEAR || k == COP_STAGE_POOL;
+}
+
+static int later(int a, int b)
+{
+	return a > b ? a : b;
+}
+
+/* How long what stage i wrote is wanted. */
+static int raw_until(const struct cop_stages *s, int i, bool training)
+{
+	const struct cop_stage *t = &s->stage[i];
+	int until = i == s->n - 1 ? s->n : i;
+	for (int r = i + 1; r < s->n; r++)
+		for (int k = 0; k < s->stage[r].ninputs; k++)
+			if (s->stage[r].input[k] == i) {
+				until = later(until, r);
+				if (training && wants_input_back(s->stage[r].kind))
+					until = later(until, 2 * s->n - r);
+			}
+	if (training && cop_stage_cuts(t) && t->readers)
+		until = later(until, 2 * s->n - t->first);
+	if (training && t->norm >= 0)
+		until = later(until, 2 * s->n - i);
+	return until;
+}
+
+/* The stage whose gradient's memory is that of stage i's. */
+static int memory_of(const struct cop_stages *s, int i)
+{
+	for (;;) {
+		int at = s->stage[i].last;
+		if (at < 0)
+			return i;
+		const struct cop_stage *r = &s->stage[at];
+		bool shared = (r->input[0] == i && r->shares[0]) ||
+			      (r->ninputs == 2 && r->input[1] == i && r->shares[1]);
+		if (!shared)
+			return i;
+		i = at;
+	}
+}
+
+static size_t floats(const struct cop_stage *t, int ld)
+{
+	return (size_t)t->c * (size_t)t->h * (size_t)t->w * (size_t)ld;
+}
+
+/* life: (2n), what the stages write and then their gradients. */
+static void set_lives(const struct cop_stages *s, int ld, bool training, struct cop_life *life)
+{
+	int n = s->n;
+	for (int i = 0; i < n; i++) {
+		const struct cop_stage *t = &s->stage[i];
+		bool made = t->kind != COP_STAGE_INPUT;
+		life[i] = (struct cop_life){made ? floats(t, ld) : 0, i, raw_until(s, i, training), 0};
+		life[n + i] = (struct cop_life){0, 2 * n + 1, -1, 0};
+	}
+	for (int i = 1; i < n && training; i++) {
+		const struct cop_stage *t = &s->stage[i];
+		if (t->kind == COP_STAGE_INPUT)
+			continue;
+		struct cop_life *g = &life[n + memory_of(s, i)];
+		int from = t->last < 0 ? n : 2 * n - t->last;
+		g->size = floats(t, ld);
+		g->from = from < g->from ? from : g->from;
+		g->to = later(g->to, 2 * n - i);
+	}
+}
+
+static size_t space_floats(struct cop_work *w)
+{
+	size_t most = 0;
+	for (int i = 0; i < w->net->stages.n; i++) {
+		const struct cop_stage *s = &w->net->stages.stage[i];
+		size_t here[2] = {0, 0};
+		if (s->kind != COP_STAGE_CONV && s->kind != COP_STAGE_POOL)
+			continue;
+		struct cop_conv c = cop_stage_conv(w->net, i, w->batch, w->ld);
+		struct cop_pool p = {.window = c};
+		if (s->kind == COP_STAGE_POOL)
+			here[0] = w->backend->pool_space(&p);
+		else
+			for (int back = 0; back <= w->training; back++)
+				here[back] = w->backend->conv_space(&c, back);
+		most = here[0] > most ? here[0] : most;
+		most = here[1] > most ? here[1] : most;
+	}
+	return most;
+}
+
+/* Of the batch norms: seven numbers a channel, and room for the sums of the widest. */
+static int plan_norms(struct cop_work *w, struct cop_err *err)
+{
+	const struct cop_stages *s = &w->net->stages;
+	size_t all = 0, widest = 0;
+	for (int i = 0; i < s->n; i++)
+		if (s->stage[i].norm >= 0) {
+			size_t c = ((size_t)s->stage[i].c + 15) & ~(size_t)15;
+			all += 7 * c;
+			widest = c > widest ? c : widest;
+		}
+	int rc = cop_alloc(&w->small, all + 2 * COP_PARTS * widest + 16, sizeof(float), "statistics", err);
+	if (rc)
+		return rc;
+	float *at = w->small;
+	for (int i = 0; i < s->n; i++)
+		if (s->stage[i].norm >= 0) {
+			size_t c = ((size_t)s->stage[i].c + 15) & ~(size_t)15;
+			w->normed[i] = (struct cop_normed){at, at + c, at + 2 * c, at + 3 * c};
+			w->slopes[i] = (struct cop_slopes){at + 4 * c, at + 5 * c, at + 6 * c};
+			at += 7 * c;
+		}
+	w->sums.part = at;
+	return 0;
+}
+
+static int plan_arena(struct cop_work *w, struct cop_err *err)
+{
+	const struct cop_stages *s = &w->net->stages;
+	size_t n = (size_t)s->n;
+	struct cop_life *life = cop_xcalloc(2 * n, sizeof(*life));
+	set_lives(s, w->ld, w->training, life);
+	w->arena_floats = cop_arena_place(life, 2 * n);
+	int rc = cop_alloc(&w->arena, w->arena_floats, sizeof(float), "activations", err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		bool made = s->stage[i].kind != COP_STAGE_INPUT;
+		w->raw[i] = made ? w->arena + life[i].offset : NULL;
+		w->grad[i] = made && w->training ? w->arena + life[n + (size_t)memory_of(s, (int)i)].offset : NULL;
+	}
+	free(life);
+	return rc;
+}
+
+int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
+		  bool training, struct cop_err *err)
+{
+	size_t n = (size_t)net->stages.n;
+	*w = (struct cop_work){
+		.net = net, .backend = backend, .batch = batch, .ld = cop_leading(batch), .training = training};
+	w->raw = cop_xcalloc(n, sizeof(*w->raw));
+	w->grad = cop_xcalloc(n, sizeof(*w->grad));
+	w->normed = cop_xcalloc(n, sizeof(*w->normed));
+	w->slopes = cop_xcalloc(n, sizeof(*w->slopes));
+	int rc = plan_arena(w, err);
+	if (!rc)
+		rc = plan_norms(w, err);
+	if (!rc)
+		w->space_floats = space_floats(w) + 16;
+	if (!rc)
+		rc = cop_alloc(&w->space, w->space_floats, sizeof(float), "workspace", err);
+	if (rc)
+		cop_work_release(w);
+	return rc;
+}
+
+void cop_work_release(struct cop_work *w)
+{
+	free(w->raw);
+	free(w->grad);
+	free(w->normed);
+	free(w->slopes);
+	free(w->arena);
+	free(w->small);
+	free(w->space);
+	*w = (struct cop_work){0};
+}
+
+size_t cop_work_bytes(const struct cop_work *w)
+{
+	return (w->arena_floats + w->space_floats) * sizeof(float);
+}
