@@ -1,6 +1,7 @@
 /* Batches ahead of the step; see loader.h. */
 #include "nn/loader.h"
 
+#include "base/cpu.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "nn/ahead.h"
@@ -67,6 +68,15 @@ static int add_slot(struct cop_loader *l, struct cop_err *err)
 	s->label = cop_xcalloc((size_t)l->ld, sizeof(*s->label));
 	l->depth++;
 	return 0;
+}
+
+static void drop_slot(struct cop_loader *l)
+{
+	struct slot *s = &l->slot[--l->depth];
+	free(s->x);
+	free(s->pick);
+	free(s->label);
+	*s = (struct slot){0};
 }
 
 static struct slot *slot_of(struct cop_loader *l, int64_t step)
@@ -271,11 +281,8 @@ void cop_loader_free(struct cop_loader *l)
 	if (!l)
 		return;
 	end_threads(l);
-	for (int k = 0; k < l->depth; k++) {
-		free(l->slot[k].x);
-		free(l->slot[k].pick);
-		free(l->slot[k].label);
-	}
+	while (l->depth)
+		drop_slot(l);
 	for (int k = 0; k <= COP_LOADER_THREADS_MAX; k++)
 		free(l->worker[k].images);
 	cop_shuffle_release(&l->shuffle);
@@ -359,6 +366,11 @@ void cop_loader_note(struct cop_loader *l, double seconds, double waited)
 {
 	if (l->wanted != COP_LOADER_AUTO || l->choice.settled || streams(l))
 		return;
+	/* a thread more than there are processors makes those of the step wait for each other */
+	if (cop_cpu_threads() >= cop_cpu_count()) {
+		l->choice.settled = true;
+		return;
+	}
 	bool ahead = cop_ahead_step(&l->choice, seconds, waited);
 	if (ahead && !l->threads) {
 		int most = cop_cpu_threads();
@@ -373,7 +385,15 @@ void cop_loader_note(struct cop_loader *l, double seconds, double waited)
 	if (l->choice.settled && !ahead && l->threads) {
 		end_threads(l);
 		restart(l, l->base);
+		/* one buffer that is used again and again stays in the caches */
+		while (l->depth > 1)
+			drop_slot(l);
 	}
+}
+
+bool cop_loader_trying(const struct cop_loader *l)
+{
+	return l->choice.trying && !l->choice.settled;
 }
 
 int cop_loader_threads(const struct cop_loader *l)

@@ -5,9 +5,9 @@
  * run that is taken up again begins the loader at its step.
  *
  * Threads pay where reading waits for a disk, or where processors are idle within a step. Where all of them are busy,
- * threads ahead of the step only take time from the others: then the batch is made in the step, by all of the step's
- * threads. What is automatic begins in the step, and tries threads only where making batches takes a share of the step
- * that is worth it.
+ * threads ahead of the step only take time from the others, and make them wait for each other: then the batch is made
+ * in the step, by all of the step's threads. What is automatic begins in the step, and tries threads only where
+ * processors are left for them and making batches takes a share of the step that is worth it.
  */
 #ifndef COP_NN_LOADER_H
 #define COP_NN_LOADER_H
@@ -52,6 +52,9 @@ void cop_loader_give(struct cop_loader *l);
 
 /* A step took so many seconds, of which it waited for its batch so many: by this the automatic choice is made. */
 void cop_loader_note(struct cop_loader *l, double seconds, double waited);
+
+/* Whether the choice is being tried out now: steps then take longer or shorter for its sake. */
+bool cop_loader_trying(const struct cop_loader *l);
 
 /* How many threads work ahead now; 0: batches are made in the step. */
 int cop_loader_threads(const struct cop_loader *l);

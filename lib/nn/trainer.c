@@ -324,7 +324,7 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 		double took = cop_now() - begun;
 		if (rc)
 			return rc;
-		if (t->backend == &cop_cpu_backend)
+		if (t->backend == &cop_cpu_backend && !cop_loader_trying(t->loader))
 			cop_cpu_use(cop_pace_step(&t->pace, took));
 		cop_loader_note(t->loader, took, waited);
 		t->stepping += took;
