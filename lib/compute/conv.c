@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* Scratch that a thread reads into, and that should stay in its second-level cache; columns of one call of dots. */
-enum { FORWARD_BYTES = 448 << 10, BACKWARD_BYTES = 640 << 10, DOTS_COLUMNS = 768, SPLIT = 64, TASKS = 16 };
+enum { FORWARD_BYTES = 448 << 10, BACKWARD_BYTES = 640 << 10, DOTS_COLUMNS = 768, SPLIT = 64, TASKS = 16, STRIPS = 16 };
 
 /* How a convolution is cut: images into chunks of `cols`, output rows into blocks of `rows`, blocks into strips. */
 struct cut {
@@ -61,7 +61,7 @@ static size_t panel_floats(const struct cut *c)
 /* The most images a chunk, and then the most rows a block, whose scratch fits and that leave enough tasks. */
 static void choose_block(struct cut *c, bool backward, size_t bytes)
 {
-	int wanted = c->d.kernel[0] > 1 ? least(4, c->d.out_h) : 1;
+	int wanted = c->d.kernel[0] > 1 ? least(2, c->d.out_h) : 1;
 	for (int rows = wanted; rows; rows /= 2)
 		for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
 			int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
@@ -99,7 +99,7 @@ static struct cut cut_forward(const struct cop_conv *d)
 {
 	struct cut c = begin_cut(d);
 	choose_block(&c, false, FORWARD_BYTES);
-	c.strips = least(c.row_blocks * c.chunks, COP_PARTS);
+	c.strips = least(c.row_blocks * c.chunks, STRIPS);
 	c.splits = c.strips < TASKS ? least((TASKS + c.strips - 1) / c.strips, most(c.out_blocks * COP_ROWS / SPLIT, 1))
 				    : 1;
 	return c;
@@ -113,7 +113,7 @@ static struct cut cut_backward(const struct cop_conv *d)
 {
 	struct cut c = begin_cut(d);
 	long columns = (long)c.d.out_h * c.d.out_w * c.d.ld;
-	int worth = (int)(columns / 256 < COP_PARTS ? columns / 256 : COP_PARTS);
+	int worth = (int)(columns / 256 < STRIPS ? columns / 256 : STRIPS);
 	if (worth < 8) {
 		size_scratch(&c, true, c.d.ld, c.d.out_h);
 		c.whole = true;
@@ -204,19 +204,22 @@ static struct cop_panel panel_of(const struct cut *c, int channels, int chunk)
 				  .ld = (size_t)c->d.ld};
 }
 
-/* Input rows [r.from, r.to) of a chunk, read into `scratch` where that is needed. */
+/* Rows `wanted` of a chunk's input: where they lie, or read into `scratch`, which holds some of them already. */
 static struct cop_panels input_panels(const struct cut *c, const struct cop_activation *x, int chunk,
-				      struct cop_range r, float *scratch)
+				      struct cop_range wanted, float *scratch, struct cop_held *held)
 {
-	size_t in_memory = (size_t)c->d.in_c * (size_t)c->d.ld;
-	const float *raw = x->raw + (size_t)(chunk * c->cols) + (size_t)(r.from * c->d.in_w) * in_memory;
+	size_t in_memory = (size_t)c->d.in_c * (size_t)c->d.ld, ld = cop_scratch_ld(c->cols);
+	const float *raw = x->raw + (size_t)(chunk * c->cols);
 	if (lies_ready(c, x))
-		return (struct cop_panels){raw, r.from, c->d.in_w, in_memory, (size_t)c->d.ld};
+		return (struct cop_panels){raw, COP_EVERY_ROW, c->d.in_w, in_memory, (size_t)c->d.ld};
 	struct cop_panel p = panel_of(c, c->d.in_c, chunk);
-	size_t ld = cop_scratch_ld(c->cols);
-	for (int i = 0; i < (r.to - r.from) * c->d.in_w; i++)
-		cop_kernels()->read(&p, raw + (size_t)i * in_memory, &x->as, scratch + (size_t)i * c->in_pixel, ld);
-	return (struct cop_panels){scratch, r.from, c->d.in_w, c->in_pixel, ld};
+	struct cop_range r = cop_to_read(held, chunk, wanted);
+	int slots = (int)c->in_rows;
+	for (int y = r.from; y < r.to; y++)
+		for (int k = 0; k < c->d.in_w; k++)
+			cop_kernels()->read(&p, raw + (size_t)(y * c->d.in_w + k) * in_memory, &x->as,
+					    scratch + (size_t)(y % slots * c->d.in_w + k) * c->in_pixel, ld);
+	return (struct cop_panels){scratch, slots, c->d.in_w, c->in_pixel, ld};
 }
 
 /* Rows of the output's gradient, each group's channels padded with zeros to a multiple of eight. */
@@ -238,13 +241,15 @@ static void read_gradient(const struct cut *c, const struct cop_gradient *dy, in
 }
 
 static struct cop_panels gradient_panels(const struct cut *c, const struct cop_gradient *dy, int chunk,
-					 struct cop_range r, float *scratch)
+					 struct cop_range wanted, float *scratch, struct cop_held *held)
 {
-	float *to = scratch;
+	struct cop_range r = cop_to_read(held, chunk, wanted);
+	int slots = (int)c->out_rows;
 	for (int y = r.from; y < r.to; y++)
-		for (int x = 0; x < c->d.out_w; x++, to += c->out_pixel)
-			read_gradient(c, dy, chunk, y, x, to);
-	return (struct cop_panels){scratch, r.from, c->d.out_w, c->out_pixel, cop_scratch_ld(c->cols)};
+		for (int x = 0; x < c->d.out_w; x++)
+			read_gradient(c, dy, chunk, y, x,
+				      scratch + (size_t)(y % slots * c->d.out_w + x) * c->out_pixel);
+	return (struct cop_panels){scratch, slots, c->d.out_w, c->out_pixel, cop_scratch_ld(c->cols)};
 }
 
 /*
@@ -285,10 +290,10 @@ struct forward {
 };
 
 static void forward_rows(const struct forward *f, int chunk, struct cop_range rows, int from, int to, float *scratch,
-			 float *lanes)
+			 struct cop_held *held, float *lanes)
 {
 	const struct cut *c = &f->c;
-	struct cop_panels p = input_panels(c, f->x, chunk, cop_rows_seen(&c->d, rows.from, rows.to), scratch);
+	struct cop_panels p = input_panels(c, f->x, chunk, cop_rows_seen(&c->d, rows.from, rows.to), scratch, held);
 	int first;
 	struct cop_panel out = channels_of(c, chunk, c->out_g, from, to, &first);
 	struct cop_taps t;
@@ -323,8 +328,9 @@ static void forward_task(const struct forward *f, int strip, int split, float *s
 	struct cop_panel out = channels_of(c, 0, c->out_g, rows.from, rows.to, &first);
 	if (f->sums)
 		memset(lanes, 0, (size_t)out.rows * 2 * COP_LANES * sizeof(float));
+	struct cop_held held = {.chunk = -1};
 	for (int b = blocks.from; b < blocks.to; b++)
-		forward_rows(f, b / c->row_blocks, block_rows(c, b), rows.from, rows.to, scratch, lanes);
+		forward_rows(f, b / c->row_blocks, block_rows(c, b), rows.from, rows.to, scratch, &held, lanes);
 	if (f->sums)
 		cop_store_sums(lanes, out.rows,
 			       f->sums->part + 2 * ((size_t)strip * (size_t)c->d.out_c + (size_t)first));
@@ -441,12 +447,14 @@ static void backward_strip(const struct backward *b, int strip, float *scratch)
 	float *dw = b->dw_part + (size_t)strip * packed, *db = lanes + 2 * COP_LANES * channels;
 	memset(lanes, 0, 3 * COP_LANES * channels * sizeof(float));
 	memset(dw, 0, packed * sizeof(float));
+	struct cop_held dy_held = {.chunk = -1}, x_held = dy_held;
 	for (int k = blocks.from; k < blocks.to; k++) {
 		int chunk = k / c->row_blocks, cols = panel_of(c, 1, chunk).cols;
 		struct cop_range rows = block_rows(c, k);
 		struct cop_panels dy = gradient_panels(c, b->dy, chunk, cop_rows_needed(&c->d, rows.from, rows.to),
-						       scratch);
-		struct cop_panels x = input_panels(c, b->x, chunk, cop_rows_seen(&c->d, rows.from, rows.to), x_scratch);
+						       scratch, &dy_held);
+		struct cop_panels x = input_panels(c, b->x, chunk, cop_rows_seen(&c->d, rows.from, rows.to), x_scratch,
+						   &x_held);
 		if (b->dx)
 			backward_data(b, &dy, chunk, cop_rows_owned(&c->d, rows.from, rows.to), 0, c->in_blocks, lanes);
 		backward_weights(c, &dy, &x, rows, cols, 0, c->out_blocks, dw);
@@ -464,20 +472,19 @@ static void read_whole(const struct backward *b, float *dy_to, float *x_to, stru
 {
 	const struct cut *c = &b->c;
 	bool ready = lies_ready(c, b->x);
-	int rows = c->d.out_h + (ready ? 0 : c->d.in_h);
-	size_t dy_row = (size_t)c->d.out_w * c->out_pixel, x_row = (size_t)c->d.in_w * c->in_pixel;
+	int rows = c->d.out_h + (ready ? 0 : (int)c->in_rows);
 #pragma omp parallel for schedule(static)
 	for (int k = 0; k < rows; k++) {
 		int i = k - c->d.out_h;
+		struct cop_held none = {.chunk = -1};
 		if (i < 0)
-			gradient_panels(c, b->dy, 0, (struct cop_range){k, k + 1}, dy_to + (size_t)k * dy_row);
+			gradient_panels(c, b->dy, 0, (struct cop_range){k, k + 1}, dy_to, &none);
 		else
-			input_panels(c, b->x, 0, (struct cop_range){i, i + 1}, x_to + (size_t)i * x_row);
+			input_panels(c, b->x, 0, (struct cop_range){i, i + 1}, x_to, &none);
 	}
-	size_t ld = cop_scratch_ld(c->cols);
-	*dy = (struct cop_panels){dy_to, 0, c->d.out_w, c->out_pixel, ld};
-	*x = ready ? input_panels(c, b->x, 0, (struct cop_range){0, c->d.in_h}, NULL)
-		   : (struct cop_panels){x_to, 0, c->d.in_w, c->in_pixel, ld};
+	struct cop_held all = {0, {0, (int)c->in_rows}}, all_dy = {0, {0, c->d.out_h}};
+	*dy = gradient_panels(c, b->dy, 0, all_dy.rows, dy_to, &all_dy);
+	*x = input_panels(c, b->x, 0, all.rows, x_to, &all);
 }
 
 /* One task of the input's gradient: some of its rows, some of its channels. */

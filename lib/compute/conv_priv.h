@@ -22,13 +22,16 @@ struct cop_range cop_rows_owned(const struct cop_conv *d, int from, int to);
 /* Output rows whose gradient is needed for those input rows and for the weights' sums over output rows [from, to). */
 struct cop_range cop_rows_needed(const struct cop_conv *d, int from, int to);
 
-/* The panels of some rows of pixels: pixel (y, x), y >= row, at base + ((y - row) * width + x) * pixel. */
+/*
+ * The panels of some rows of pixels: row y lies in slot y mod `slots`, pixel (y, x) at base + (slot * width + x) *
+ * pixel. So rows that come in order take the place of those that are no longer wanted.
+ */
 struct cop_panels {
 	const float *base;
-	int row, width;
+	int slots, width;
 	size_t pixel, ld; /* between pixels; between the rows of a panel */
 };
-
+enum { COP_EVERY_ROW = 1 << 30 /* slots of a whole activation: each row has its own */ };
 const float *cop_pixel(const struct cop_panels *p, int y, int x);
 
 /* The taps of one pixel: which of the window, and their panels. */
@@ -40,6 +43,15 @@ struct cop_taps {
 /* Those that output pixel (y, x) reads; the output pixels (of panels p) that read input pixel (y, x). */
 void cop_taps_in(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t);
 void cop_taps_out(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t);
+
+/* What scratch holds: rows of a chunk of images. Starts as {.chunk = -1}. */
+struct cop_held {
+	int chunk;
+	struct cop_range rows;
+};
+
+/* Of the rows that are wanted, those that are not held yet; notes that all are held now. */
+struct cop_range cop_to_read(struct cop_held *h, int chunk, struct cop_range wanted);
 
 /* Part s of n things cut into `parts`. */
 struct cop_range cop_part(int n, int parts, int s);

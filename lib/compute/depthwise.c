@@ -101,27 +101,29 @@ static size_t place(const struct cut *c, int y, int x, int width, int first, int
 static struct cop_panels read_input(const struct cut *c, const struct cop_activation *v, const struct cop_panel *p,
 				    int first, int chunk, struct cop_range r, float *to)
 {
-	struct cop_panels all = {to, r.from, c->d.in_w, c->pixel, c->ld};
+	struct cop_panels all = {to, (int)c->in_rows, c->d.in_w, c->pixel, c->ld};
 	struct cop_reading as = v->as;
 	if (as.scale)
 		as.scale += first, as.shift += first;
 	for (int y = r.from; y < r.to; y++)
-		for (int x = 0; x < c->d.in_w; x++, to += c->pixel)
-			cop_kernels()->read(p, v->raw + place(c, y, x, c->d.in_w, first, chunk), &as, to, c->ld);
+		for (int x = 0; x < c->d.in_w; x++)
+			cop_kernels()->read(p, v->raw + place(c, y, x, c->d.in_w, first, chunk), &as,
+					    to + (size_t)(y % all.slots * c->d.in_w + x) * c->pixel, c->ld);
 	return all;
 }
 
 static struct cop_panels read_gradient(const struct cut *c, const struct cop_gradient *dy, const struct cop_panel *p,
 				       int first, int chunk, struct cop_range r, float *to)
 {
-	struct cop_panels all = {to, r.from, c->d.out_w, c->pixel, c->ld};
+	struct cop_panels all = {to, (int)c->out_rows, c->d.out_w, c->pixel, c->ld};
 	struct cop_slope s = dy->slope;
 	if (s.a)
 		s = (struct cop_slope){s.a + first, s.b + first, s.c + first, s.mean + first};
 	for (int y = r.from; y < r.to; y++)
-		for (int x = 0; x < c->d.out_w; x++, to += c->pixel) {
+		for (int x = 0; x < c->d.out_w; x++) {
 			size_t at = place(c, y, x, c->d.out_w, first, chunk);
-			cop_kernels()->read_slope(p, dy->g + at, s.a ? dy->raw + at : NULL, &s, to, c->ld);
+			cop_kernels()->read_slope(p, dy->g + at, s.a ? dy->raw + at : NULL, &s,
+						  to + (size_t)(y % all.slots * c->d.out_w + x) * c->pixel, c->ld);
 		}
 	return all;
 }
@@ -135,12 +137,12 @@ struct forward {
 };
 
 static void forward_block(const struct forward *f, int block, int chunk, struct cop_range rows, float *scratch,
-			  float *lanes)
+			  struct cop_held *held, float *lanes)
 {
 	const struct cut *c = &f->c;
 	int first;
 	struct cop_panel p = panel_of(c, block, chunk, &first);
-	struct cop_range seen = cop_rows_seen(&c->d, rows.from, rows.to);
+	struct cop_range seen = cop_to_read(held, chunk, cop_rows_seen(&c->d, rows.from, rows.to));
 	struct cop_panels in = read_input(c, f->x, &p, first, chunk, seen, scratch);
 	struct cop_taps t;
 	for (int y = rows.from; y < rows.to; y++)
@@ -169,8 +171,9 @@ static void forward_task(const struct forward *f, int task, float *scratch)
 	struct cop_panel p = panel_of(c, block, 0, &first);
 	float *lanes = scratch + panel_floats(c);
 	memset(lanes, 0, 2 * COP_LANES * (size_t)p.rows * sizeof(float));
+	struct cop_held held = {.chunk = -1};
 	for (int k = parts.from; k < parts.to; k++)
-		forward_block(f, block, k / c->row_blocks, rows_of(c, k), scratch, lanes);
+		forward_block(f, block, k / c->row_blocks, rows_of(c, k), scratch, &held, lanes);
 	if (f->sums)
 		cop_store_sums(lanes, p.rows, f->sums->part + 2 * (size_t)(strip * c->d.in_c + first));
 }
@@ -231,15 +234,15 @@ static void backward_weights(const struct backward *b, const struct cop_panels *
 }
 
 static void backward_block(const struct backward *b, int block, int chunk, struct cop_range rows, float *scratch,
-			   float *lanes, float *sums)
+			   struct cop_held held[2], float *lanes, float *sums)
 {
 	const struct cut *c = &b->c;
 	int first;
 	struct cop_panel p = panel_of(c, block, chunk, &first);
 	float *in_scratch = scratch + c->out_rows * (size_t)c->d.out_w * c->pixel;
-	struct cop_range needed = cop_rows_needed(&c->d, rows.from, rows.to);
+	struct cop_range needed = cop_to_read(&held[0], chunk, cop_rows_needed(&c->d, rows.from, rows.to));
 	struct cop_panels dy = read_gradient(c, b->dy, &p, first, chunk, needed, scratch);
-	struct cop_range seen = cop_rows_seen(&c->d, rows.from, rows.to);
+	struct cop_range seen = cop_to_read(&held[1], chunk, cop_rows_seen(&c->d, rows.from, rows.to));
 	struct cop_panels in = read_input(c, b->x, &p, first, chunk, seen, in_scratch);
 	if (b->dx)
 		backward_data(b, &dy, &p, first, chunk, cop_rows_owned(&c->d, rows.from, rows.to), lanes);
@@ -254,8 +257,9 @@ static void backward_task(const struct backward *b, int task, float *scratch)
 	struct cop_panel p = panel_of(c, block, 0, &first);
 	float *lanes = scratch + panel_floats(c), *sums = lanes + 2 * COP_LANES * c->channels;
 	memset(lanes, 0, (size_t)(3 + c->taps) * COP_LANES * (size_t)c->channels * sizeof(float));
+	struct cop_held held[2] = {{.chunk = -1}, {.chunk = -1}};
 	for (int k = parts.from; k < parts.to; k++)
-		backward_block(b, block, k / c->row_blocks, rows_of(c, k), scratch, lanes, sums);
+		backward_block(b, block, k / c->row_blocks, rows_of(c, k), scratch, held, lanes, sums);
 	if (b->dx && b->dx->sums)
 		cop_store_sums(lanes, p.rows, b->dx->sums->part + 2 * (size_t)(strip * c->d.in_c + first));
 	float *dw = b->dw_part + (size_t)(strip * c->d.in_c + first) * (size_t)c->taps;

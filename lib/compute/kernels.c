@@ -253,14 +253,28 @@ INLINE vec seen(vec v, const struct cop_reading *r, int c)
 	return cut(v, r->lo, r->hi);
 }
 
+/*
+ * Rows of a panel lie ld floats apart, and a chunk of images is a small part of each: no stride that the processor
+ * foresees. So rows some way ahead are asked for; behind the last channel of a pixel comes the first of the next.
+ */
+enum { AHEAD = 12 };
+
+INLINE void ask(const float *row, const struct cop_panel *p)
+{
+	for (int n = 0; n < p->cols; n += 16)
+		__builtin_prefetch(row + AHEAD * p->ld + n, 0, 3);
+}
+
 static void read_value(const struct cop_panel *p, const float *raw, const struct cop_reading *r, float *out,
 		       size_t out_ld)
 {
-	for (int c = 0; c < p->rows; c++, raw += p->ld, out += out_ld)
+	for (int c = 0; c < p->rows; c++, raw += p->ld, out += out_ld) {
+		ask(raw, p);
 		for (int n = 0; n < p->cols; n += VL) {
 			vec v = seen(load(raw + n), r, c);
 			store(out + n, n + VL <= p->valid ? v : keep(v, p->valid - n));
 		}
+	}
 }
 
 static void read_slope(const struct cop_panel *p, const float *g, const float *raw, const struct cop_slope *s,
@@ -269,6 +283,9 @@ static void read_slope(const struct cop_panel *p, const float *g, const float *r
 	for (int c = 0; c < p->rows; c++, g += p->ld, raw += s->a ? p->ld : 0, out += out_ld) {
 		float a = s->a ? s->a[c] : 1, b = s->a ? s->b[c] : 0, d = s->a ? s->c[c] : 0;
 		float mean = s->a ? s->mean[c] : 0;
+		ask(g, p);
+		if (s->a)
+			ask(raw, p);
 		for (int n = 0; n < p->cols; n += VL) {
 			vec v = load(g + n);
 			if (s->a)
@@ -301,6 +318,7 @@ static void finish(const struct cop_panel *p, float *g, const float *raw, const 
 		float scale = r->scale ? r->scale[c] : 1, shift = r->scale ? r->shift[c] : 0;
 		float middle = mean ? mean[c] : 0;
 		vec s = {0}, q = {0};
+		ask(raw, p);
 		for (int n = 0; n < p->cols; n += VL) {
 			vec y = load(raw + n), z = y * scale + shift, v = load(g + n);
 			v = pick((z > r->lo) & (z < r->hi), v, (vec){0});

@@ -322,7 +322,7 @@ static struct cop_panels read_channels(const struct cop_shape *in, const struct 
 		struct cop_panel p = panel_of(in, i, first, POOL_CHANNELS, &at);
 		cop_kernels()->read(&p, x->raw + at, &as, to + (size_t)i * pixel, p.ld);
 	}
-	return (struct cop_panels){to, 0, in->w, pixel, (size_t)in->ld};
+	return (struct cop_panels){to, COP_EVERY_ROW, in->w, pixel, (size_t)in->ld};
 }
 
 void cop_cpu_pool(const struct cop_pool *p, const struct cop_activation *x, float *y, float *space)

@@ -49,9 +49,19 @@ struct cop_range cop_rows_needed(const struct cop_conv *d, int from, int to)
 	return (struct cop_range){least(from, first), least(most(to, last + 1), d->out_h)};
 }
 
+struct cop_range cop_to_read(struct cop_held *h, int chunk, struct cop_range wanted)
+{
+	struct cop_range r = wanted;
+	if (h->chunk == chunk && h->rows.from <= wanted.from && h->rows.to >= wanted.from)
+		r.from = h->rows.to < wanted.to ? h->rows.to : wanted.to;
+	h->chunk = chunk;
+	h->rows = wanted;
+	return r;
+}
+
 const float *cop_pixel(const struct cop_panels *p, int y, int x)
 {
-	return p->base + (size_t)((y - p->row) * p->width + x) * p->pixel;
+	return p->base + (size_t)(y % p->slots * p->width + x) * p->pixel;
 }
 
 void cop_taps_in(const struct cop_conv *d, const struct cop_panels *p, int y, int x, struct cop_taps *t)
