@@ -1,0 +1,41 @@
+#!/bin/bash
+# bench: the 63 JPEGs of ImageNet, 8 times over, to 64x64: coppice pack on two threads beside Pillow with draft decoding on two processes, in turn
+# Goal: at least 1.3 times Pillow's images a second (medians of 5). Coppice's time is that of the whole command.
+ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
+BUILD=${BUILD:-$ROOT/build}
+source "$ROOT/tests/lib.sh"
+sample=$SHARED/data/imagenet-sample
+if [ ! -d "$sample" ]; then
+	skip "packing beside Pillow" "no $sample"
+	exit 0
+fi
+python=$(for p in /usr/bin/python3 "$PYTHON"; do "$p" -c 'import PIL, h5py, numpy' 2>/dev/null && echo "$p" && break; done)
+if [ -z "$python" ]; then
+	skip "packing beside Pillow" "no python3 with Pillow, h5py and numpy"
+	exit 0
+fi
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/coppice-bench.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+# a class for each of the first four digits of the WordNet number; one copy is the test split
+sample=$(cd "$sample" && pwd)
+for file in "$sample"/*.JPEG; do
+	name=$(basename "$file" .JPEG)
+	class=${name:0:5}
+	mkdir -p "$scratch/tree/train/$class" "$scratch/tree/val/$class"
+	for copy in $(seq "${COPIES:-8}"); do ln -s "$file" "$scratch/tree/train/$class/${name}_$copy.JPEG"; done
+	ln -s "$file" "$scratch/tree/val/$class/$name.JPEG"
+done
+median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }
+ours=() theirs=()
+for _ in 1 2 3 4 5; do
+	read -r n seconds < <("$python" "$ROOT/tests/bench/pack_pillow.py" "$scratch/tree" 64 2 "$scratch/pillow.h5")
+	theirs+=("$(awk "BEGIN {print $n / $seconds}")")
+	started=$(date +%s.%N)
+	"$BUILD/coppice" pack --force --size 64 --threads 2 "$scratch/tree" "$scratch/coppice.h5" >/dev/null || exit 1
+	ours+=("$(awk "BEGIN {print $n / ($(date +%s.%N) - $started)}")")
+done
+a=$(median "${ours[@]}") b=$(median "${theirs[@]}")
+ratio=$(awk "BEGIN {printf \"%.2f\", $a / $b}")
+printf '%d JPEGs to 64x64, two threads: coppice %.0f images/s, Pillow %s %.0f images/s (medians of 5 in turn), ratio %s (goal 1.3)\n' \
+	"$n" "$a" "$("$python" -c 'import PIL; print(PIL.__version__)')" "$b" "$ratio"
+if awk "BEGIN {exit !($ratio >= 1.3)}"; then ok "at least 1.3 times Pillow"; else no "at least 1.3 times Pillow"; fi
