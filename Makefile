@@ -22,7 +22,7 @@ ALLFLAGS = -std=c11 -fno-math-errno $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$
 
 # What was found is kept in one file; these goals work before it exists, the others make it.
 CONFIG = $(BUILD)/config.mk
-ifneq ($(filter-out help deps clean format demo check ci bench,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out help deps clean format demo check ci bench fuzz,$(or $(MAKECMDGOALS),all)),)
 include $(CONFIG)
 endif
 
@@ -48,10 +48,12 @@ $(KERNELS).o $(KERNELS)-v3.o $(KERNELS)-v4.o: CPPFLAGS += -ffp-contract=fast
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
+FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
 SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 
-.PHONY: all demo check check-unit check-cli check-slurm bench asan ubsan lint format install doctor deps clean help ci tests
+.PHONY: all demo check check-unit check-cli check-slurm bench asan ubsan lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
@@ -68,7 +70,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(TOOL_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(TOOL_BIN) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -91,6 +93,11 @@ asan: ## unit and command-line tests under AddressSanitizer
 ubsan: ## unit and command-line tests under UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/ubsan SAN=undefined CFLAGS='-O1 -g' tests
 	@SAN=undefined BUILD=build/ubsan tests/run.sh unit cli
+
+fuzz: ## libFuzzer on IDX, JSON and images, FUZZ_SECONDS (600) for each; wants clang
+	@tools/deps.sh build fuzz
+	@$(MAKE) --no-print-directory $(FUZZ_BIN)
+	@BUILD=$(BUILD) tests/fuzz/run.sh
 
 lint: $(CONFIG) ## floors, foreign headers, format, headers that stand alone
 	@DEP_CFLAGS='$(DEP_CFLAGS)' tools/lint.sh
@@ -168,6 +175,21 @@ $(SLURM_TEST_BIN): $(BUILD)/tests/%: $(OBJ)/tests/slurm/%.o $(BUILD)/libcoppice.
 $(BUILD)/tests/tools/%: $(OBJ)/tests/tools/%.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
+
+# the fuzzers' targets with their seeds alone, for any compiler
+$(REPLAY_BIN): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
+
+# What the fuzzers reach, compiled by clang all at once: the instruments want every file, and without OpenMP.
+FUZZ_SRC := $(wildcard lib/base/*.c lib/nn/models*.c) lib/nn/graph.c lib/sweep/experiment.c lib/data/idx.c \
+            lib/data/image.c lib/data/fit.c lib/data/png.c $(wildcard lib/data/jpeg*.c)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) $(wildcard lib/*/*.h)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)clang -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address -DCOP_COMMIT='"fuzz"' \
+	    -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SRC) $(DEP_LIBS)
 
 # it stands in for the allocator
 $(BUILD)/tests/test_memory: LDFLAGS += -Wl,--wrap=aligned_alloc

@@ -1,12 +1,13 @@
 #!/bin/bash
-# Installs what is missing: deps.sh build|check|bench ... Prints the apt line that it runs; uses sudo only when not root.
+# Installs what is missing: deps.sh build|check|bench|fuzz ... Prints the apt line that it runs; uses sudo only when not root.
 # Without apt it says what is missing and goes on where the libraries are found all the same.
 set -euo pipefail
 
 build=(gcc libc6-dev make pkg-config libhdf5-dev libcjson-dev libopenblas-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev)
 check=(libcmocka-dev clang-format python3 python3-h5py python3-numpy git slurmctld slurmd slurm-client slurm-wlm-basic-plugins
 	libslurm-dev munge chromium fonts-dejavu-core procps)
-bench=(python3 python3-numpy python3-h5py python3-torch)
+bench=(python3 python3-numpy python3-h5py python3-torch python3-pil)
+fuzz=(clang libclang-rt-dev)
 
 wanted=()
 for set in "$@"; do
@@ -14,6 +15,7 @@ for set in "$@"; do
 	build) wanted+=("${build[@]}") ;;
 	check) wanted+=("${check[@]}") ;;
 	bench) wanted+=("${bench[@]}") ;;
+	fuzz) wanted+=("${fuzz[@]}") ;;
 	*) echo "deps.sh: no such set: $set" >&2; exit 2 ;;
 	esac
 done

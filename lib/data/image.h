@@ -14,7 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Larger images are refused. A fuzzer has use for small ones only. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+enum { COP_IMAGE_PIXELS_MAX = 1 << 20 };
+#else
 enum { COP_IMAGE_PIXELS_MAX = 64 << 20 };
+#endif
 
 struct cop_image {
 	int height, width; /* of the file, in its own pixels */
