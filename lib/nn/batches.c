@@ -70,6 +70,13 @@ static void set_parts(struct cop_data *d, int64_t validation, int normalize)
 	}
 }
 
+/* Who uses some of the processors only leaves the rest to others, who want memory as well: cells side by side. */
+static size_t memory_share(void)
+{
+	int threads = cop_cpu_threads(), all = cop_cpu_count();
+	return threads < all ? cop_memory_limit() / (size_t)all * (size_t)threads : cop_memory_limit();
+}
+
 /* *room: bytes that images may still take. */
 static int open_split(struct cop_data *d, enum cop_split s, int storage, size_t *room, struct cop_err *err)
 {
@@ -88,7 +95,7 @@ int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct co
 	*d = (struct cop_data){
 		.crop_padding = c->crop_padding, .flip = c->flip, .loader_threads = (int)c->loader_threads};
 	int rc = cop_data_check(c, &d->info, err);
-	size_t room = cop_memory_limit() / 2;
+	size_t room = memory_share() / 2;
 	for (int s = 0; s < COP_SPLITS && !rc; s++)
 		rc = open_split(d, (enum cop_split)s, c->storage, &room, err);
 	if (rc)

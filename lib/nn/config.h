@@ -31,7 +31,7 @@ struct cop_model_config {
 enum cop_normalize { COP_NORMALIZE_STANDARD, COP_NORMALIZE_UNIT };
 #define COP_NORMALIZE_CHOICES "standard|unit"
 
-/* Where images are while they are trained on; auto: in memory, if they take at most half of it. */
+/* Where images are while they are trained on; auto: in memory, if they take at most half of the process's share. */
 enum cop_storage { COP_STORAGE_AUTO, COP_STORAGE_MEMORY, COP_STORAGE_STREAM };
 #define COP_STORAGE_CHOICES "auto|memory|stream"
 

@@ -298,6 +298,7 @@ static void test_automatic(void **state)
 		bool train, test;
 	} limit[] = {
 		{"1000000", true, true}, {"6", true, true}, {"5", true, false}, {"4", false, true}, {"0", true, true}};
+	cop_cpu_set_threads(0);
 	for (size_t k = 0; k < sizeof(limit) / sizeof(limit[0]); k++) {
 		setenv("SLURM_MEM_PER_NODE", limit[k].mib, 1);
 		assert_int_equal(cop_data_open(&d, &c, &err), 0);
@@ -306,6 +307,15 @@ static void test_automatic(void **state)
 		assert_true(!d.train.images == !!d.train.file && !d.test.images == !!d.test.file &&
 			    d.validation.file == d.train.file);
 		cop_data_release(&d);
+	}
+	/* one thread of several has its share of the memory alone */
+	if (cop_cpu_count() > 1) {
+		setenv("SLURM_MEM_PER_NODE", "6", 1);
+		cop_cpu_set_threads(1);
+		assert_int_equal(cop_data_open(&d, &c, &err), 0);
+		assert_true(d.train.file && !d.train.images);
+		cop_data_release(&d);
+		cop_cpu_set_threads(2);
 	}
 	unsetenv("SLURM_MEM_PER_NODE");
 	setenv("SLURM_MEM_PER_CPU", "3", 1);
