@@ -207,6 +207,30 @@ static char *json_text(const cJSON *v)
 	return text;
 }
 
+/* A key that an object in `v` has twice, or NULL: which of them counted would depend on who asks. */
+static const char *find_twice(const cJSON *v)
+{
+	const cJSON *child;
+	cJSON_ArrayForEach (child, v) {
+		if (cJSON_IsObject(v) && cJSON_GetObjectItemCaseSensitive(v, child->string) != child)
+			return child->string;
+		const char *within = find_twice(child);
+		if (within)
+			return within;
+	}
+	return NULL;
+}
+
+static int take_json(const struct cop_param *d, const cJSON *v, char **to, const struct origin *o, struct cop_err *err)
+{
+	const char *twice = find_twice(v);
+	if (twice)
+		return refuse(o, d->key, err, "holds the key '%.40s' twice", twice);
+	free_value(d, to);
+	*to = json_text(v);
+	return 0;
+}
+
 static int take_value(const struct cop_param *d, const cJSON *v, void *config, const struct origin *o,
 		      struct cop_err *err)
 {
@@ -235,9 +259,7 @@ static int take_value(const struct cop_param *d, const cJSON *v, void *config, c
 	case COP_PARAM_CHOICE:
 		return take_choice(d, v, field, o, err);
 	case COP_PARAM_JSON:
-		free_value(d, field);
-		*(char **)field = json_text(v);
-		return 0;
+		return take_json(d, v, field, o, err);
 	default:
 		return take_list(d, v, field, o, err);
 	}

@@ -345,6 +345,9 @@ static void test_json(void **state)
 	const char *twice = "{\"a\": {\"raw\": {\"x\": 1},\n\"raw\": 2}}";
 	assert_int_equal(cop_params_load(&p, &a, twice, "s.json", NULL, 0, &err), COP_EINPUT);
 	assert_string_equal(err.msg, "'s.json' line 2: 'a.raw' is there twice");
+	const char *within = "{\"a\":\n{\"raw\": [{\"x\": 1}, {\"x\": {\"y\": 1, \"z\": 2, \"y\": 3}}]}}";
+	assert_int_equal(cop_params_load(&p, &a, within, "s.json", NULL, 0, &err), COP_EINPUT);
+	assert_string_equal(err.msg, "'s.json' line 2: 'a.raw' holds the key 'y' twice");
 }
 
 int main(void)
