@@ -54,7 +54,7 @@ static inline void cop_bits_fill(struct cop_bits *b)
 static inline uint32_t cop_huffman_code(unsigned symbol, unsigned length)
 {
 	unsigned size = symbol & 15, step = symbol ? (symbol >> 4) + 1 : COP_HUFFMAN_END;
-	return (length + size) | length << 8 | size << 16 | step << 24;
+	return (length + size) | length << 8 | (63 - size) << 16 | step << 24;
 }
 
 /* A code that is longer than a look. */
@@ -79,10 +79,10 @@ static inline __attribute__((always_inline)) unsigned cop_huffman_next(const str
 	uint32_t c = h->look[b->word >> (64 - COP_HUFFMAN_LOOK)];
 	if (__builtin_expect(c == 0, 0))
 		c = cop_huffman_long(h, b->word);
-	uint64_t rest = b->word << (c >> 8 & 31);
-	unsigned size = c >> 16 & 15;
-	int below = (int)~((int64_t)rest >> 63);
-	*value = (int)(rest >> 1 >> (63 - size)) + (below & (int)(1 - (1u << size)));
+	uint64_t rest = b->word << (c >> 8 & 63);
+	/* -1 for what is counted from below */
+	int64_t below = ~((int64_t)rest >> 63);
+	*value = (int)((int64_t)((rest ^ (uint64_t)below) >> 1 >> (c >> 16 & 63)) ^ below) - (int)below;
 	b->word <<= c & 63;
 	b->held -= c & 63;
 	return c >> 24;

@@ -300,6 +300,19 @@ static inline __attribute__((always_inline)) bool read_block(struct scan *s, str
 	}
 }
 
+/* `n` is 1, 2, 4 or 8; a call for so few bytes would cost more than the copying. */
+static inline __attribute__((always_inline)) void copy_row(float *to, const float *from, size_t n)
+{
+	if (n == 8)
+		memcpy(to, from, 8 * sizeof(*to));
+	else if (n == 4)
+		memcpy(to, from, 4 * sizeof(*to));
+	else if (n == 2)
+		memcpy(to, from, 2 * sizeof(*to));
+	else
+		*to = *from;
+}
+
 /* One unit: the blocks of each component, into its place in their lines. */
 static inline __attribute__((always_inline)) bool read_unit(struct scan *s, struct cop_bits *b, int unit)
 {
@@ -313,8 +326,7 @@ static inline __attribute__((always_inline)) bool read_unit(struct scan *s, stru
 			if (!read_block(s, b, c, out))
 				return false;
 			for (int row = 0; row < c->high; row++)
-				memcpy(c->line + (size_t)(y + row) * s->stride + x, out + (size_t)row * wide,
-				       wide * sizeof(float));
+				copy_row(c->line + (size_t)(y + row) * s->stride + x, out + (size_t)row * wide, wide);
 		}
 	}
 	return true;
