@@ -8,7 +8,15 @@
 #include <string.h>
 
 /* Scratch that a thread reads into, and that should stay in its second-level cache; columns of one call of dots. */
-enum { FORWARD_BYTES = 448 << 10, BACKWARD_BYTES = 640 << 10, DOTS_COLUMNS = 768, SPLIT = 64, TASKS = 16, STRIPS = 16 };
+enum {
+	FORWARD_BYTES = 448 << 10,
+	BACKWARD_BYTES = 640 << 10,
+	DOTS_COLUMNS = 768,
+	SPLIT = 64,
+	TASKS = 16,
+	STRIPS = 16,
+	AHEAD = 12
+};
 
 /* How a convolution is cut: images into chunks of `cols`, output rows into blocks of `rows`, blocks into strips. */
 struct cut {
@@ -58,20 +66,15 @@ static size_t panel_floats(const struct cut *c)
 	return c->in_rows * (size_t)c->d.in_w * c->in_pixel + c->out_rows * (size_t)c->d.out_w * c->out_pixel;
 }
 
-/* The most images a chunk, and then the most rows a block, whose scratch fits and that leave enough tasks. */
+/* The most images a chunk whose scratch fits, and then the most rows a block that leave enough tasks. */
 static void choose_block(struct cut *c, bool backward, size_t bytes)
 {
-	int wanted = c->d.kernel[0] > 1 ? least(2, c->d.out_h) : 1;
-	for (int rows = wanted; rows; rows /= 2)
-		for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
-			int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
-			if ((cols > 192 && chunks < c->d.ld / 16) || (cols < 32 && rows > 1))
-				continue;
-			size_scratch(c, backward, cols, rows);
-			if (panel_floats(c) * sizeof(float) <= bytes)
-				goto grow;
-		}
-grow:
+	for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
+		int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
+		size_scratch(c, backward, cols, 1);
+		if (cols <= 192 && panel_floats(c) * sizeof(float) <= bytes)
+			break;
+	}
 	for (int rows = c->rows + 1; rows <= c->d.out_h; rows++) {
 		struct cut more = *c;
 		size_scratch(&more, backward, c->cols, rows);
@@ -195,13 +198,15 @@ static bool lies_ready(const struct cut *c, const struct cop_activation *x)
 	return !x->as.scale && x->as.lo == -INFINITY && x->as.hi == INFINITY && c->d.batch == c->d.ld;
 }
 
+/* Behind the last channel of a pixel comes the first of the next: rows ahead are always ld floats apart. */
 static struct cop_panel panel_of(const struct cut *c, int channels, int chunk)
 {
 	int first = chunk * c->cols, cols = least(c->cols, c->d.ld - first);
 	return (struct cop_panel){.rows = channels,
 				  .cols = cols,
 				  .valid = most(0, least(cols, c->d.batch - first)),
-				  .ld = (size_t)c->d.ld};
+				  .ld = (size_t)c->d.ld,
+				  .ahead = AHEAD * (size_t)c->d.ld};
 }
 
 /* Rows `wanted` of a chunk's input: where they lie, or read into `scratch`, which holds some of them already. */

@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-enum { SCRATCH_BYTES = 512 << 10, CHANNELS = 8, TASKS = 16 };
+enum { SCRATCH_BYTES = 512 << 10, CHANNELS = 8, TASKS = 16, AHEAD = 12 };
 
 /* Blocks of `channels`, chunks of `cols` images, blocks of `rows` output rows; these two in strips. */
 struct cut {
@@ -88,7 +88,9 @@ static struct cop_panel panel_of(const struct cut *c, int block, int chunk, int 
 	return (struct cop_panel){.rows = least(c->channels, c->d.in_c - *first),
 				  .cols = cols,
 				  .valid = left < 0 ? 0 : least(cols, left),
-				  .ld = (size_t)c->d.ld};
+				  .ld = (size_t)c->d.ld,
+				  .ahead = (size_t)((AHEAD + c->channels - 1) / c->channels * c->d.in_c) *
+					   (size_t)c->d.ld};
 }
 
 /* Where a pixel's panel lies in an activation of `width` pixels a row. */

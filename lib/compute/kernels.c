@@ -74,8 +74,11 @@ INLINE void product_tile(int runs, const float *const *x, size_t x_at, size_t ld
 {
 	vec acc[COP_ROWS][3];
 	for (int r = 0; r < height; r++)
-		for (int v = 0; v < width; v++)
+		for (int v = 0; v < width; v++) {
 			acc[r][v] = (vec){0};
+			/* what will be written is fetched while the sums are made */
+			__builtin_prefetch(out + (size_t)(first + r) * ldo + v * VL, 1, 3);
+		}
 	for (int t = 0; t < runs; t++) {
 		const float *a = x[t] + x_at, *b = w[t] + w_at + first;
 		for (int k = 0; k < depth; k++, a += ldx, b += COP_ROWS) {
@@ -253,27 +256,29 @@ INLINE vec seen(vec v, const struct cop_reading *r, int c)
 	return cut(v, r->lo, r->hi);
 }
 
-/*
- * Rows of a panel lie ld floats apart, and a chunk of images is a small part of each: no stride that the processor
- * foresees. So rows some way ahead are asked for; behind the last channel of a pixel comes the first of the next.
- */
-enum { AHEAD = 12 };
-
+/* Rows of a panel are small parts of what lies ld floats apart: no stride that the processor foresees. */
 INLINE void ask(const float *row, const struct cop_panel *p)
 {
-	for (int n = 0; n < p->cols; n += 16)
-		__builtin_prefetch(row + AHEAD * p->ld + n, 0, 3);
+	for (int n = 0; n < p->cols && p->ahead; n += 16)
+		__builtin_prefetch(row + p->ahead + n, 0, 3);
 }
 
-static void read_value(const struct cop_panel *p, const float *raw, const struct cop_reading *r, float *out,
-		       size_t out_ld)
+/* Element by element, so that the compiler finds minimum and maximum; as it is written, NaN passes through. */
+static void read_value(const struct cop_panel *p, const float *restrict raw, const struct cop_reading *r,
+		       float *restrict out, size_t out_ld)
 {
+	float lo = r->lo, hi = r->hi;
 	for (int c = 0; c < p->rows; c++, raw += p->ld, out += out_ld) {
+		float scale = r->scale ? r->scale[c] : 1, shift = r->scale ? r->shift[c] : 0;
 		ask(raw, p);
-		for (int n = 0; n < p->cols; n += VL) {
-			vec v = seen(load(raw + n), r, c);
-			store(out + n, n + VL <= p->valid ? v : keep(v, p->valid - n));
-		}
+		for (int n = 0; n < p->cols; n += VL)
+			for (int i = 0; i < VL; i++) {
+				float v = raw[n + i] * scale + shift;
+				v = v < lo ? lo : v;
+				out[n + i] = v > hi ? hi : v;
+			}
+		for (int n = p->valid; n < p->cols; n++)
+			out[n] = 0;
 	}
 }
 

@@ -16,6 +16,7 @@ enum { COP_LANES = 16, COP_ROWS = 8 /* output rows of a product's tile; packed w
 struct cop_panel {
 	int rows, cols, valid;
 	size_t ld;
+	size_t ahead; /* floats from a row to one that will be wanted soon, so that it is asked for; 0: nothing is */
 };
 
 /* How a value is read from what lies in memory: min(max(scale[c] raw + shift[c], lo), hi); scale NULL: 1 and 0. */

@@ -69,11 +69,14 @@ void cop_taps_in(const struct cop_conv *d, const struct cop_panels *p, int y, in
 	t->n = 0;
 	for (int i = 0; i < d->kernel[0]; i++) {
 		int iy = y * d->stride[0] - d->padding[0] + i * d->dilation[0];
-		for (int j = 0; j < d->kernel[1] && iy >= 0 && iy < d->in_h; j++) {
+		if (iy < 0 || iy >= d->in_h)
+			continue;
+		const float *row = cop_pixel(p, iy, 0);
+		for (int j = 0; j < d->kernel[1]; j++) {
 			int ix = x * d->stride[1] - d->padding[1] + j * d->dilation[1];
 			if (ix < 0 || ix >= d->in_w)
 				continue;
-			t->x[t->n] = cop_pixel(p, iy, ix);
+			t->x[t->n] = row + (size_t)ix * p->pixel;
 			t->at[t->n++] = i * d->kernel[1] + j;
 		}
 	}
@@ -86,11 +89,12 @@ void cop_taps_out(const struct cop_conv *d, const struct cop_panels *p, int y, i
 		int oy = y + d->padding[0] - i * d->dilation[0];
 		if (oy < 0 || oy % d->stride[0] || oy / d->stride[0] >= d->out_h)
 			continue;
+		const float *row = cop_pixel(p, oy / d->stride[0], 0);
 		for (int j = 0; j < d->kernel[1]; j++) {
 			int ox = x + d->padding[1] - j * d->dilation[1];
 			if (ox < 0 || ox % d->stride[1] || ox / d->stride[1] >= d->out_w)
 				continue;
-			t->x[t->n] = cop_pixel(p, oy / d->stride[0], ox / d->stride[1]);
+			t->x[t->n] = row + (size_t)(ox / d->stride[1]) * p->pixel;
 			t->at[t->n++] = i * d->kernel[1] + j;
 		}
 	}
