@@ -39,17 +39,25 @@ struct cop_work {
 	struct cop_slopes *slopes;
 	struct cop_sums sums;
 	float *arena, *small, *space;
+	bool guest;                        /* the arena is another's */
 	size_t arena_floats, space_floats; /* activations and their gradients; the backend's workspace */
 	uint64_t dropout_seed;             /* the caller's, with the step, before a training pass */
 	int64_t step;
 };
 
-/* `training`: whether gradients are wanted, and batch norms take the batch's statistics. COP_EFAILED: no memory. */
+/*
+ * `training`: whether gradients are wanted, and batch norms take the batch's statistics. `host`: another work of the
+ * same net, that is never in a pass at the same time; its arena is used where it is large enough (NULL: none). It must
+ * outlive this one. COP_EFAILED: no memory.
+ */
 int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
-		  bool training, struct cop_err *err) COP_CHECKED;
+		  bool training, const struct cop_work *host, struct cop_err *err) COP_CHECKED;
+/* The largest batch up to `most`, by halves, whose evaluation needs no more than the host's arena, or than a few
+   megabytes. */
+int cop_work_guest_batch(const struct cop_work *host, int most);
 void cop_work_release(struct cop_work *w);
 
-/* Bytes that it holds. */
+/* Bytes of activations, their gradients and workspace. */
 size_t cop_work_bytes(const struct cop_work *w);
 
 /*

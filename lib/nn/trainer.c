@@ -29,14 +29,16 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 	if (!rc)
 		rc = cop_alloc(&t->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
 	if (!rc)
-		rc = cop_work_init(&t->work, &t->net, t->backend, (int)t->config->batch, true, err);
+		rc = cop_work_init(&t->work, &t->net, t->backend, (int)t->config->batch, true, NULL, err);
 	if (!rc)
-		rc = cop_work_init(&t->eval, &t->net, t->backend, EVAL_BATCH, false, err);
+		t->eval_batch = cop_work_guest_batch(&t->work, EVAL_BATCH);
+	if (!rc)
+		rc = cop_work_init(&t->eval, &t->net, t->backend, t->eval_batch, false, &t->work, err);
 	int threads = t->data->loader_threads;
 	if (!rc)
 		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, err);
 	if (!rc)
-		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, EVAL_BATCH, threads, err);
+		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, err);
 	return rc;
 }
 
@@ -225,7 +227,7 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 	struct cop_loss all = {0};
 	struct cop_work *w = &t->eval;
 	cop_loader_aim(t->eval_loader, part);
-	for (int64_t at = 0; at * EVAL_BATCH < part->n; at++) {
+	for (int64_t at = 0; at * t->eval_batch < part->n; at++) {
 		const struct cop_batch *in;
 		struct cop_loss loss;
 		int rc = cop_loader_take(t->eval_loader, at, &in, err);

@@ -27,6 +27,7 @@ struct cop_trainer {
 	struct cop_schedule schedule;
 	struct cop_loader *loader, *eval_loader; /* make their batches */
 	struct cop_work work, eval;              /* of a training batch, of an evaluating one */
+	int eval_batch;
 	float *param, *grad, *slot[COP_SLOTS_MAX];
 	float *buffer; /* running statistics */
 	size_t nslots;

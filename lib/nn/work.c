@@ -129,14 +129,16 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 	return 0;
 }
 
-static int plan_arena(struct cop_work *w, struct cop_err *err)
+static int plan_arena(struct cop_work *w, const struct cop_work *host, struct cop_err *err)
 {
 	const struct cop_stages *s = &w->net->stages;
 	size_t n = (size_t)s->n;
 	struct cop_life *life = cop_xcalloc(2 * n, sizeof(*life));
 	set_lives(s, w->ld, w->training, life);
 	w->arena_floats = cop_arena_place(life, 2 * n);
-	int rc = cop_alloc(&w->arena, w->arena_floats, sizeof(float), "activations", err);
+	w->guest = host && host->arena_floats >= w->arena_floats;
+	w->arena = w->guest ? host->arena : NULL;
+	int rc = w->guest ? 0 : cop_alloc(&w->arena, w->arena_floats, sizeof(float), "activations", err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		bool made = s->stage[i].kind != COP_STAGE_INPUT;
 		w->raw[i] = made ? w->arena + life[i].offset : NULL;
@@ -146,8 +148,22 @@ static int plan_arena(struct cop_work *w, struct cop_err *err)
 	return rc;
 }
 
+int cop_work_guest_batch(const struct cop_work *host, int most)
+{
+	enum { LITTLE = 4 << 20 };
+	size_t n = (size_t)host->net->stages.n, room = host->arena_floats > LITTLE ? host->arena_floats : LITTLE;
+	struct cop_life *life = cop_xcalloc(2 * n, sizeof(*life));
+	for (; most > 16; most /= 2) {
+		set_lives(&host->net->stages, cop_leading(most), false, life);
+		if (cop_arena_place(life, 2 * n) <= room)
+			break;
+	}
+	free(life);
+	return most;
+}
+
 int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
-		  bool training, struct cop_err *err)
+		  bool training, const struct cop_work *host, struct cop_err *err)
 {
 	size_t n = (size_t)net->stages.n;
 	*w = (struct cop_work){
@@ -156,7 +172,7 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 	w->grad = cop_xcalloc(n, sizeof(*w->grad));
 	w->normed = cop_xcalloc(n, sizeof(*w->normed));
 	w->slopes = cop_xcalloc(n, sizeof(*w->slopes));
-	int rc = plan_arena(w, err);
+	int rc = plan_arena(w, host, err);
 	if (!rc)
 		rc = plan_norms(w, err);
 	if (!rc)
@@ -174,7 +190,8 @@ void cop_work_release(struct cop_work *w)
 	free(w->grad);
 	free(w->normed);
 	free(w->slopes);
-	free(w->arena);
+	if (!w->guest)
+		free(w->arena);
 	free(w->small);
 	free(w->space);
 	*w = (struct cop_work){0};

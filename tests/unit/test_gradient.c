@@ -340,7 +340,7 @@ static double engine_gradient(const struct cop_net *net, const float *param, con
 	struct cop_work w;
 	struct cop_loss loss;
 	struct cop_err err = {0};
-	if (cop_work_init(&w, net, engine, batch, true, &err))
+	if (cop_work_init(&w, net, engine, batch, true, NULL, &err))
 		fail_msg("%s", err.msg);
 	int inputs = net->graph.node[0].c;
 	float *in = floats((size_t)(inputs * w.ld));
