@@ -1,26 +1,91 @@
 /* coppice bench: how fast this machine does what coppice does, each figure beside its floor. */
 #include "base/cpu.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "base/version.h"
+#include "bench.h"
 #include "commands.h"
 #include "compute/backend.h"
-#include "nn/bench.h"
-#include "prune/bench.h"
 #include "report/table.h"
 
-#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* In the order in which they are listed. */
+static const struct benchmark {
+	const char *name;
+	cop_bench_work *work;
+	bool usual; /* done where nothing is asked for */
+} benchmarks[] = {
+	{"lenet", cop_bench_networks, true},        {"conv2", cop_bench_networks, false},
+	{"conv4", cop_bench_networks, false},       {"conv6", cop_bench_networks, false},
+	{"resnet20", cop_bench_networks, true},     {"vgg16", cop_bench_networks, false},
+	{"mobilenet_v2", cop_bench_networks, true}, {"memory", cop_bench_memory, true},
+	{"quantile", cop_bench_quantiles, true},    {"pack", cop_bench_packing, false},
+};
+enum { BENCHMARKS = sizeof(benchmarks) / sizeof(benchmarks[0]) };
+
+struct wanted {
+	const struct benchmark *benchmark;
+	const char *folder; /* of 'pack' */
+};
 
 struct args {
 	bool json;
-	int threads, steps, batch;
-	long long elements;
-	const char *what; /* NULL: all */
+	struct cop_bench_args of;
+	struct wanted *wanted;
+	size_t n, cap;
 };
 
-enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH };
+enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH, KEY_SIZE };
+
+static void want(struct args *a, const struct benchmark *b)
+{
+	a->wanted = cop_grow(a->wanted, &a->cap, a->n + 1, sizeof(*a->wanted));
+	a->wanted[a->n++] = (struct wanted){b, NULL};
+}
+
+static void want_usual(struct args *a)
+{
+	for (size_t i = 0; i < BENCHMARKS; i++)
+		if (benchmarks[i].usual)
+			want(a, &benchmarks[i]);
+}
+
+static bool is_pack(const struct benchmark *b)
+{
+	return b->work == cop_bench_packing;
+}
+
+static const char *lacks_folder(const struct args *a)
+{
+	return a->n && is_pack(a->wanted[a->n - 1].benchmark) && !a->wanted[a->n - 1].folder
+		       ? "'pack' wants a folder of images behind it"
+		       : NULL;
+}
+
+static void want_named(struct args *a, const char *name, struct argp_state *state)
+{
+	struct cop_str known = {0};
+	bool networks = strcmp(name, "networks") == 0;
+	size_t before = a->n;
+	if (lacks_folder(a)) {
+		a->wanted[a->n - 1].folder = name;
+		return;
+	}
+	for (size_t i = 0; i < BENCHMARKS; i++) {
+		const struct benchmark *b = &benchmarks[i];
+		if (networks ? b->work == cop_bench_networks : strcmp(name, b->name) == 0)
+			want(a, b);
+		cop_str_addf(&known, ", '%s'", b->name);
+	}
+	if (a->n == before)
+		argp_error(state, "'%s' is no benchmark; there are 'networks'%s", name, known.s);
+	cop_str_release(&known);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -30,21 +95,28 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->json = true;
 		return 0;
 	case 't':
-		a->threads = (int)cop_arg_int(state, "--threads", arg, 0, 4096);
+		a->of.threads = (int)cop_arg_int(state, "--threads", arg, 0, 4096);
 		return 0;
 	case KEY_STEPS:
-		a->steps = (int)cop_arg_int(state, "--steps", arg, 1, 10000000);
+		a->of.steps = (int)cop_arg_int(state, "--steps", arg, 1, 10000000);
 		return 0;
 	case KEY_BATCH:
-		a->batch = (int)cop_arg_int(state, "--batch", arg, 1, 4096);
+		a->of.batch = (int)cop_arg_int(state, "--batch", arg, 1, 4096);
 		return 0;
 	case KEY_ELEMENTS:
-		a->elements = cop_arg_int(state, "--elements", arg, 1, 4000000000LL);
+		a->of.elements = cop_arg_int(state, "--elements", arg, 1, 4000000000LL);
+		return 0;
+	case KEY_SIZE:
+		a->of.size = (int)cop_arg_int(state, "--size", arg, 1, 4096);
 		return 0;
 	case ARGP_KEY_ARG:
-		if (a->what || (strcmp(arg, "lenet") != 0 && strcmp(arg, "quantile") != 0))
-			argp_error(state, "'%s' is no benchmark; there are 'lenet' and 'quantile'", arg);
-		a->what = arg;
+		want_named(a, arg, state);
+		return 0;
+	case ARGP_KEY_END:
+		if (lacks_folder(a))
+			argp_error(state, "%s", lacks_folder(a));
+		if (a->n == 0)
+			want_usual(a);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -52,71 +124,40 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct cop_column columns[] = {
-	{"benchmark", COP_COLUMN_TEXT, 0}, {"threads", COP_COLUMN_INT, 0}, {"seconds", COP_COLUMN_GENERAL, 4},
-	{"rate", COP_COLUMN_GENERAL, 6},   {"unit", COP_COLUMN_TEXT, 0},   {"floor_seconds", COP_COLUMN_GENERAL, 4},
-	{"share", COP_COLUMN_PERCENT, 0},
+	{"benchmark", COP_COLUMN_TEXT, 0},    {"threads", COP_COLUMN_INT, 0},  {"seconds", COP_COLUMN_GENERAL, 4},
+	{"rate", COP_COLUMN_GENERAL, 6},      {"unit", COP_COLUMN_TEXT, 0},    {"floor_seconds", COP_COLUMN_GENERAL, 4},
+	{"share", COP_COLUMN_PERCENT, 0},     {"memory", COP_COLUMN_SHORT, 0}, {"arena", COP_COLUMN_SHORT, 0},
+	{"data_wait", COP_COLUMN_PERCENT, 1},
 };
 
-static void add_row(struct cop_table *t, const char *name, int threads, double seconds, double rate, const char *unit,
-		    double floor)
+static void add_row(const struct cop_bench_row *r, void *user)
 {
-	cop_table_text(t, name);
-	cop_table_int(t, threads);
-	cop_table_real(t, seconds);
-	cop_table_real(t, rate);
-	cop_table_text(t, unit);
-	cop_table_real(t, floor);
-	cop_table_real(t, floor / seconds);
-}
-
-/* LeNet-300-100, SGD with momentum: the floor is its arithmetic at the rate of large products. */
-static int bench_lenet(const struct args *a, int threads, const struct cop_cpu_peak *peak, struct cop_table *t,
-		       struct cop_err *err)
-{
-	int64_t hidden[] = {300, 100};
-	struct cop_model_config model = {.hidden = {.v = hidden, .n = 2}};
-	struct cop_train_config train = {.epochs = 1000000,
-					 .batch = a->batch ? a->batch : 60,
-					 .optimizer = COP_OPTIMIZER_SGD,
-					 .lr = 0.01,
-					 .momentum = 0.9,
-					 .weight_decay = 1e-4,
-					 .warmup = (char[]){"0ep"},
-					 .seed_order = 1};
-	struct cop_bench_step s;
-	char name[80];
-	int rc = cop_bench_train(&model, &train, 28, 1, 10, a->steps ? a->steps : 2000, &s, err);
-	if (rc)
-		return rc;
-	snprintf(name, sizeof(name), "lenet-300-100 training step, batch %lld", (long long)train.batch);
-	add_row(t, name, threads, s.seconds, s.images_per_second, "images/s", s.flops / (peak->gflops * 1e9));
-	return 0;
-}
-
-static int bench_quantile(const struct args *a, int threads, const struct cop_cpu_peak *peak, struct cop_table *t,
-			  struct cop_err *err)
-{
-	size_t n = a->elements ? (size_t)a->elements : 100000000;
-	double seconds;
-	char name[80];
-	int rc = cop_bench_quantile(n, 5, &seconds, err);
-	if (rc)
-		return rc;
-	snprintf(name, sizeof(name), "nine quantiles of %.3g float32", (double)n);
-	add_row(t, name, threads, seconds, (double)n / seconds, "elements/s", 8.0 * (double)n / (peak->read_gbs * 1e9));
-	return 0;
+	struct cop_table *t = user;
+	cop_table_text(t, r->name);
+	cop_table_int(t, r->threads);
+	cop_table_real(t, r->seconds);
+	cop_table_real(t, r->rate);
+	cop_table_text(t, r->unit);
+	cop_table_real(t, r->floor);
+	cop_table_real(t, r->floor / r->seconds);
+	cop_table_real(t, r->memory);
+	cop_table_real(t, r->arena);
+	cop_table_real(t, r->data_wait);
 }
 
 static void print_json(const struct cop_cpu_peak *peak, int threads, const struct cop_table *t)
 {
-	char cpu[128];
+	char cpu[192];
 	cJSON *j = cJSON_CreateObject();
 	cJSON_AddStringToObject(j, "coppice", cop_version());
-	cJSON_AddStringToObject(j, "processor", cop_cpu_name(cpu, sizeof(cpu)));
+	cJSON_AddStringToObject(j, "processor", cop_cpu_describe(cpu, sizeof(cpu)));
+	cJSON_AddStringToObject(j, "kernels", cop_kernels()->name);
 	cJSON_AddNumberToObject(j, "threads", threads);
 	cop_json_add_num(j, "gflops", peak->gflops);
+	cop_json_add_num(j, "library_gflops", peak->library_gflops);
+	cop_json_add_num(j, "kernel_gflops", peak->kernel_gflops);
 	cop_json_add_num(j, "read_gbs", peak->read_gbs);
-	cop_json_add_num(j, "peak_memory_bytes", (double)cop_memory_peak());
+	cop_json_add_num(j, "copy_gbs", peak->copy_gbs);
 	cJSON_AddItemToObject(j, "benchmarks", cop_table_json(t));
 	char *text = cJSON_Print(j);
 	puts(text);
@@ -124,42 +165,70 @@ static void print_json(const struct cop_cpu_peak *peak, int threads, const struc
 	cJSON_Delete(j);
 }
 
+static void print_text(const struct cop_cpu_peak *peak, int threads, const struct cop_table *t)
+{
+	char cpu[192];
+	printf("%s, %s kernels, %d thread%s\n", cop_cpu_describe(cpu, sizeof(cpu)), cop_kernels()->name, threads,
+	       threads == 1 ? "" : "s");
+	printf("speed of large products: %.0f GFLOP/s (OpenBLAS %.0f, the kernels %.0f)\n", peak->gflops,
+	       peak->library_gflops, peak->kernel_gflops);
+	printf("memory: %.1f GB/s read, %.1f GB/s copied\n\n", peak->read_gbs, peak->copy_gbs);
+	cop_table_print(t, stdout, false);
+}
+
+static int run_all(const struct args *a, struct cop_bench_run *run, struct cop_table *t, struct cop_err *err)
+{
+	run->name = "peak";
+	int rc = cop_bench_measure(run, err);
+	for (size_t i = 0; i < a->n && !rc; i++) {
+		run->name = a->wanted[i].benchmark->name;
+		run->folder = a->wanted[i].folder;
+		cop_progress("bench", (double)i, (double)a->n, "%s", run->name);
+		rc = cop_bench_apart(run, a->wanted[i].benchmark->work, add_row, t, err);
+	}
+	cop_progress("bench", 1, 1, " ");
+	return rc;
+}
+
+static const struct argp_option options[] = {
+	{"json", 'j', NULL, 0, "Print as JSON", 0},
+	{"threads", 't', "N", 0, "Threads (default: all that the process may use)", 0},
+	{"steps", KEY_STEPS, "N", 0, "Timed training steps (default: three seconds' worth, 5 at least)", 0},
+	{"batch", KEY_BATCH, "N", 0, "Images a training step (default: what each network is trained with)", 0},
+	{"elements", KEY_ELEMENTS, "N", 0, "Elements to take quantiles of (default 100000000)", 0},
+	{"size", KEY_SIZE, "N", 0, "Side of the images that 'pack' makes (default 64)", 0},
+	{0},
+};
+
 int cmd_bench(int argc, char **argv)
 {
-	static const struct argp_option options[] = {
-		{"json", 'j', NULL, 0, "Print as JSON", 0},
-		{"threads", 't', "N", 0, "Threads (default: all that the process may use)", 0},
-		{"steps", KEY_STEPS, "N", 0, "Timed training steps (default 2000)", 0},
-		{"batch", KEY_BATCH, "N", 0, "Images a training step (default 60)", 0},
-		{"elements", KEY_ELEMENTS, "N", 0, "Elements to take quantiles of (default 100000000)", 0},
-		{0},
-	};
 	struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "[lenet|quantile]",
-		.doc = "Time the pieces of the work beside their floors, which are measured in the same run: the "
-		       "arithmetic at the rate of large products, the memory at the rate of reading it."};
+		.args_doc = "[WHAT...]",
+		.doc = "Time the pieces of the work beside their floors, which are measured in the same run: "
+		       "arithmetic at "
+		       "the rate of large products, memory at the rate of reading or copying it.\v"
+		       "WHAT: training steps of lenet, conv2, conv4, conv6, resnet20, vgg16, mobilenet_v2 or all "
+		       "networks; memory; quantile; pack DIR (decoding a folder's images). Without WHAT: lenet, "
+		       "resnet20, mobilenet_v2, memory and quantile.\n\n"
+		       "Each benchmark runs in a process of its own: 'memory' is the peak of that process in bytes, "
+		       "'arena' what of it holds activations, their gradients and workspace, 'data_wait' the share of "
+		       "the steps that goes to making batches or waiting for them. Figures are medians."};
 	struct args a = {0};
 	struct cop_err err = {0};
-	struct cop_cpu_peak peak;
 	struct cop_table t;
 	cop_parse_args(&argp, argc, argv, &a);
 	cop_console_start(false);
-	int threads = cop_cpu_set_threads(a.threads);
+	a.of.threads = cop_cpu_set_threads(a.of.threads);
+	struct cop_bench_run run = {.args = &a.of};
 	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-	int rc = cop_cpu_measure(&peak, &err);
-	if (!rc && (!a.what || strcmp(a.what, "lenet") == 0))
-		rc = bench_lenet(&a, threads, &peak, &t, &err);
-	if (!rc && (!a.what || strcmp(a.what, "quantile") == 0))
-		rc = bench_quantile(&a, threads, &peak, &t, &err);
+	int rc = run_all(&a, &run, &t, &err);
 	if (!rc && a.json)
-		print_json(&peak, threads, &t);
-	else if (!rc) {
-		printf("floors: %.0f GFLOP/s of large products, %.1f GB/s read, by %d threads\n\n", peak.gflops,
-		       peak.read_gbs, threads);
-		cop_table_print(&t, stdout, false);
-	}
+		print_json(&run.peak, a.of.threads, &t);
+	else if (!rc)
+		print_text(&run.peak, a.of.threads, &t);
 	cop_table_release(&t);
+	free(a.wanted);
 	return cop_exit_code(rc, &err);
 }

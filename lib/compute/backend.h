@@ -222,9 +222,12 @@ int cop_cpu_set_threads(int threads);
 int cop_cpu_threads(void);
 void cop_cpu_use(int threads);
 
-/* What the machine gives now, to hold figures against: GFLOP/s of large products and GB/s of reading, all threads. */
+/* What the machine gives now, to hold figures against, by all threads. Takes about a second and 128 MiB. */
 struct cop_cpu_peak {
-	double gflops, read_gbs;
+	double gflops;                        /* of large products: the better of */
+	double library_gflops, kernel_gflops; /* OpenBLAS's, and the kernels' of the convolutions */
+	double memory_gbs;                    /* the better of */
+	double read_gbs, copy_gbs;            /* reading, and copying: read and written counted */
 };
 int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err) COP_CHECKED;
 

@@ -3,12 +3,22 @@
 #include "base/mem.h"
 #include "compute/backend.h"
 #include "compute/clones.h"
+#include "compute/kernels.h"
 
 #include <cblas.h>
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SIDE = 768, PRODUCTS = 12, WORDS = 16 << 20, READS = 6 };
+/* Products of SIDE x SIDE; of our own kernel, ROWS rows of DEPTH times a panel of COLS columns that lies in the
+   first-level cache. Each figure is the best of TRIES: others may be at work, and what they take is not the machine's.
+ */
+enum { SIDE = 768, PRODUCTS = 4, DEPTH = 128, COLS = 48, ROWS = 64, TILES = 16000, WORDS = 16 << 20, TRIES = 8 };
+
+static size_t matrices(int threads)
+{
+	return 3 * (size_t)threads * SIDE * SIDE;
+}
 
 /* Each thread multiplies large matrices of its own. */
 static double product_gflops(float *m, int threads)
@@ -24,6 +34,24 @@ static double product_gflops(float *m, int threads)
 	return 2.0 * SIDE * SIDE * SIDE * PRODUCTS * threads / (cop_now() - begun) * 1e-9;
 }
 
+/* ... and by the kernel of the convolutions. */
+static double kernel_gflops(float *m, int threads)
+{
+	size_t square = (size_t)SIDE * SIDE;
+	double begun = cop_now();
+#pragma omp parallel for schedule(static)
+	for (int k = 0; k < threads; k++) {
+		const float *x = m + 3 * square * (size_t)k, *w = x + square;
+		float *out = m + 3 * square * (size_t)k + 2 * square;
+		for (int t = 0; t < TILES; t++) {
+			size_t block = (size_t)(t % (ROWS / COP_ROWS));
+			cop_kernels()->product(1, &x, 0, COLS, &w, block * DEPTH * COP_ROWS, DEPTH, COP_ROWS, COLS,
+					       out + block * COP_ROWS * COLS, COLS, 0);
+		}
+	}
+	return 2.0 * COP_ROWS * COLS * DEPTH * TILES * threads / (cop_now() - begun) * 1e-9;
+}
+
 COP_CLONES static uint64_t read_words(const uint64_t *p, size_t n)
 {
 	uint64_t sum = 0;
@@ -36,16 +64,34 @@ static double read_gbs(const uint64_t *words, int threads)
 {
 	uint64_t sum = 0;
 	double begun = cop_now();
-	for (int r = 0; r < READS; r++)
 #pragma omp parallel for schedule(static) reduction(+ : sum)
-		for (int k = 0; k < threads; k++) {
-			size_t from = (size_t)WORDS * (size_t)k / (size_t)threads,
-			       to = (size_t)WORDS * (size_t)(k + 1) / (size_t)threads;
-			sum += read_words(words + from, to - from);
-		}
+	for (int k = 0; k < threads; k++) {
+		size_t from = (size_t)WORDS * (size_t)k / (size_t)threads,
+		       to = (size_t)WORDS * (size_t)(k + 1) / (size_t)threads;
+		sum += read_words(words + from, to - from);
+	}
 	double took = cop_now() - begun;
 	/* the sum is used, so that the reading cannot be left out */
-	return sum == 0 ? 8.0 * WORDS * READS / took * 1e-9 : 0;
+	return sum == 0 ? 8.0 * WORDS / took * 1e-9 : 0;
+}
+
+/* One half to the other; what is read and what is written both count. */
+static double copy_gbs(uint64_t *words, int threads)
+{
+	size_t half = WORDS / 2;
+	double begun = cop_now();
+#pragma omp parallel for schedule(static)
+	for (int k = 0; k < threads; k++) {
+		size_t from = half * (size_t)k / (size_t)threads, to = half * (size_t)(k + 1) / (size_t)threads;
+		memcpy(words + half + from, words + from, (to - from) * sizeof(*words));
+	}
+	return 8.0 * WORDS / (cop_now() - begun) * 1e-9;
+}
+
+static void keep_best(double *best, double now)
+{
+	if (now > *best)
+		*best = now;
 }
 
 int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err)
@@ -53,14 +99,18 @@ int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err)
 	int threads = omp_get_max_threads();
 	float *m = NULL;
 	uint64_t *words = NULL;
-	int rc = cop_alloc(&m, 3 * (size_t)threads * SIDE * SIDE, sizeof(float), "matrices", err);
+	*p = (struct cop_cpu_peak){0};
+	int rc = cop_alloc(&m, matrices(threads), sizeof(float), "matrices", err);
 	if (!rc)
 		rc = cop_alloc(&words, WORDS, sizeof(*words), "memory to read", err);
-	if (!rc) {
-		product_gflops(m, threads);
-		p->gflops = product_gflops(m, threads);
-		p->read_gbs = read_gbs(words, threads);
+	for (int t = 0; t < TRIES && !rc; t++) {
+		keep_best(&p->library_gflops, product_gflops(m, threads));
+		keep_best(&p->kernel_gflops, kernel_gflops(m, threads));
+		keep_best(&p->read_gbs, read_gbs(words, threads));
+		keep_best(&p->copy_gbs, copy_gbs(words, threads));
 	}
+	p->gflops = p->library_gflops > p->kernel_gflops ? p->library_gflops : p->kernel_gflops;
+	p->memory_gbs = p->read_gbs > p->copy_gbs ? p->read_gbs : p->copy_gbs;
 	free(m);
 	free(words);
 	return rc;

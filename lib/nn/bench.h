@@ -4,14 +4,24 @@
 
 #include "nn/config.h"
 
-struct cop_bench_step {
-	double images_per_second; /* batch / median step */
-	double flops;   /* of a step: 2 a multiply-accumulate, forward, weights' gradient and data's gradient */
-	double seconds; /* the median step */
+#include <stddef.h>
+
+/* Random images, (channels, side, side) of so many classes; a few MiB of them. */
+struct cop_bench_data {
+	int channels, side, classes;
 };
 
-/* `steps` training steps (after a tenth as many to warm up) on random images of side x side x channels. */
-int cop_bench_train(const struct cop_model_config *model, const struct cop_train_config *train, int side, int channels,
-		    int classes, int steps, struct cop_bench_step *out, struct cop_err *err) COP_CHECKED;
+struct cop_bench_step {
+	double seconds;           /* the median step */
+	double images_per_second; /* batch / that */
+	double flops;      /* of a step: 2 a multiply-accumulate, forward, weights' gradient and data's gradient */
+	double data_wait;  /* the share of the steps' time that goes to making batches, or to waiting for them */
+	size_t work_bytes; /* activations, their gradients and workspace */
+};
+
+/* `steps` training steps (0: three seconds' worth, at least 5), after some that are not timed. */
+int cop_bench_train(const struct cop_model_config *model, const struct cop_train_config *train,
+		    const struct cop_bench_data *images, int steps, struct cop_bench_step *out, struct cop_err *err)
+	COP_CHECKED;
 
 #endif

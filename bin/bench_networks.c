@@ -1,0 +1,70 @@
+/* Training steps of the networks, for 'coppice bench'. */
+#include "base/cpu.h"
+#include "bench.h"
+#include "nn/bench.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { NETWORKS = 7 };
+
+struct network {
+	const char *title;
+	struct cop_model_config model;
+	struct cop_bench_data images;
+	int batch;
+};
+
+static int64_t lenet_hidden[] = {300, 100};
+
+/* In the order of their names below. Images and batches are the papers', MobileNetV2's those of the study on 64x64. */
+static const struct network networks[NETWORKS] = {
+	{"LeNet-300-100", {.name = COP_MODEL_LENET, .hidden = {lenet_hidden, 2}}, {1, 28, 10}, 60},
+	{"Conv-2", {.name = COP_MODEL_CONV2}, {3, 32, 10}, 60},
+	{"Conv-4", {.name = COP_MODEL_CONV4}, {3, 32, 10}, 60},
+	{"Conv-6", {.name = COP_MODEL_CONV6}, {3, 32, 10}, 60},
+	{"ResNet-20", {.name = COP_MODEL_RESNET, .depth = 20}, {3, 32, 10}, 128},
+	{"VGG-16", {.name = COP_MODEL_VGG, .depth = 16}, {3, 32, 10}, 128},
+	{"MobileNetV2", {.name = COP_MODEL_MOBILENET_V2}, {3, 64, 1000}, 96},
+};
+
+const char *const cop_bench_network_names[] = {"lenet",    "conv2", "conv4",        "conv6",
+					       "resnet20", "vgg16", "mobilenet_v2", NULL};
+
+static const struct network *find(const char *name)
+{
+	int i = 0;
+	while (cop_bench_network_names[i] && strcmp(cop_bench_network_names[i], name) != 0)
+		i++;
+	if (i == NETWORKS)
+		COP_BUG("a network that is not in the table");
+	return &networks[i];
+}
+
+/* SGD with momentum; the floor is the step's arithmetic at the rate of large products. */
+int cop_bench_networks(struct cop_bench_run *run, struct cop_err *err)
+{
+	const struct network *n = find(run->name);
+	struct cop_train_config train = {.epochs = 1000000,
+					 .batch = run->args->batch ? run->args->batch : n->batch,
+					 .optimizer = COP_OPTIMIZER_SGD,
+					 .lr = 0.01,
+					 .momentum = 0.9,
+					 .weight_decay = 1e-4,
+					 .warmup = (char[]){"0ep"},
+					 .seed_order = 1};
+	struct cop_bench_step s;
+	int rc = cop_bench_train(&n->model, &train, &n->images, run->args->steps, &s, err);
+	if (rc)
+		return rc;
+	struct cop_bench_row r = cop_bench_row(run, s.seconds, s.images_per_second, "images/s");
+	snprintf(r.name, sizeof(r.name), "%s step, %dx%dx%d, batch %" PRId64, n->title, n->images.channels,
+		 n->images.side, n->images.side, train.batch);
+	r.floor = s.flops / (run->peak.gflops * 1e9);
+	r.memory = (double)cop_memory_peak();
+	r.arena = (double)s.work_bytes;
+	r.data_wait = s.data_wait;
+	cop_bench_add(run, &r);
+	return 0;
+}

@@ -1,0 +1,60 @@
+#!/bin/bash
+# test: coppice bench: every benchmark does its work and has its figures, as text and as JSON; what is refused
+source "$ROOT/tests/lib.sh"
+
+expect "no benchmark: the list" 2 "'fast' is no benchmark; there are 'networks', 'lenet', .*'quantile', 'pack'" coppice bench fast
+expect "pack without a folder" 2 "'pack' wants a folder" coppice bench memory pack
+expect "pack of a folder that is not there" 2 "'nowhere'" coppice bench --threads 1 pack nowhere
+mkdir empty
+expect "pack of an empty folder" 2 "'empty' holds no images" coppice bench --threads 1 pack empty
+for option in steps batch elements size; do
+	expect "--$option 0" 2 "--$option wants a whole number in 1" coppice bench --$option 0
+done
+expect "--steps of a word" 2 "--steps wants a whole number" coppice bench --steps many
+expect "a failure within a benchmark" 1 "^coppice: (out of memory|the size of)" \
+	bash -c 'ulimit -v 1500000 && coppice bench --threads 1 --elements 3999999999 quantile'
+
+heavy "the benchmarks" && exit
+if ! has_python; then
+	skip "the benchmarks" "no python3"
+	exit
+fi
+mkdir images
+for i in 1 2 3 4 5; do "$BUILD/tests/tools/make_jpeg" 200 $((100 + i)) $i >images/$i.jpg; done
+coppice bench --threads 1 --steps 1 --batch 16 --elements 1000 --size 16 --json networks memory quantile pack images \
+	>out.json 2>errors || no "coppice bench: $(cat errors)"
+cat >look.py <<'PYTHON'
+import json, math, sys
+j = json.load(open(sys.argv[1]))
+assert j['threads'] == 1 and j['coppice'] and j['processor'] and j['kernels'], j
+for key in 'gflops', 'library_gflops', 'kernel_gflops', 'read_gbs', 'copy_gbs':
+    assert j[key] > 0, key
+assert j['gflops'] == max(j['library_gflops'], j['kernel_gflops'])
+rows = {r['benchmark'].split(',')[0]: r for r in j['benchmarks']}
+networks = {n + ' step': macs for n, macs in [
+    ('LeNet-300-100', 0.2662e6), ('Conv-2', 43.3e6), ('Conv-4', 97.9e6), ('Conv-6', 153.6e6), ('ResNet-20', 40.8e6),
+    ('VGG-16', 313.2e6), ('MobileNetV2', 25.7e6)]}
+assert list(rows)[:7] == list(networks), list(rows)
+for name, row in rows.items():
+    assert row['threads'] == 1 and row['seconds'] > 0 and row['rate'] > 0 and row['unit'], row
+for name, macs in networks.items():
+    row = rows[name]
+    assert math.isclose(row['rate'], 16 / row['seconds'], rel_tol=1e-9), row
+    assert math.isclose(row['share'], row['floor_seconds'] / row['seconds'], rel_tol=1e-9), row
+    # forward, weights' gradient and, but for the first layer, the data's
+    most = 6 * 16 * macs / j['gflops'] / 1e9
+    assert (0.7 if name[0] == 'L' else 0.97) * most < row['floor_seconds'] < 1.01 * most, (name, row['floor_seconds'] / most)
+    assert row['arena'] < row['memory'] < 4e9 and 0 <= row['data_wait'] < 1, row
+assert [r['unit'] for r in j['benchmarks'][7:]] == ['GB/s', 'GB/s', 'elements/s', 'images/s']
+assert all(r['memory'] is None for r in j['benchmarks'][7:])
+print('as it should be')
+PYTHON
+expect "figures of every benchmark" 0 '^as it should be$' "$PYTHON" look.py out.json
+
+# A process for each: what a large one took does not show in a small one that comes after it.
+coppice bench --threads 1 --steps 1 --json mobilenet_v2 lenet >out.json 2>errors || no "coppice bench: $(cat errors)"
+expect "the memory of each by itself" 0 '^True$' "$PYTHON" -c \
+	'import json; a, b = json.load(open("out.json"))["benchmarks"]; print(b["memory"] < 1e8 < a["memory"])'
+expect "the table" 0 '^LeNet-300-100 step, 1x28x28, batch 60 +1 .* images/s ' coppice bench --threads 1 --steps 3 lenet
+expect "speed of large products, on top" 0 '^speed of large products: [0-9]+ GFLOP/s \(OpenBLAS [0-9]+, the kernels [0-9]+\)$' \
+	coppice bench --threads 1 memory
