@@ -130,7 +130,8 @@ static const struct argp argp = {
 	.doc = "Packs images into one HDF5 dataset and tells what is in it.\vSRC is a folder of IDX files "
 	       "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-..., plain or .gz), a folder of "
 	       "CIFAR-10's or CIFAR-100's binary batches (data_batch_1.bin, ..., or train.bin, test.bin), or a folder "
-	       "SPLIT/CLASS/*.{png,jpg,jpeg} with the splits train and test (or val).",
+	       "SPLIT/CLASS/*.{png,jpg,jpeg} with the splits train and test (or val), as ImageNet's is. Colour "
+	       "profiles and EXIF's orientation are not applied.",
 };
 
 /* What stands in the file: read back, so that the table shows what others will find. */

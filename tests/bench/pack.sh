@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench: the 63 JPEGs of ImageNet, 8 times over, to 64x64: coppice pack on two threads beside Pillow with draft decoding on two processes, in turn
+# bench: the 63 JPEGs of ImageNet, 24 times over, to 64x64: coppice pack on two threads beside Pillow with draft decoding on two processes, in turn
 # Goal: at least 1.3 times Pillow's images a second (medians of 5). Coppice's time is that of the whole command.
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 BUILD=${BUILD:-$ROOT/build}
@@ -22,7 +22,7 @@ for file in "$sample"/*.JPEG; do
 	name=$(basename "$file" .JPEG)
 	class=${name:0:5}
 	mkdir -p "$scratch/tree/train/$class" "$scratch/tree/val/$class"
-	for copy in $(seq "${COPIES:-8}"); do ln -s "$file" "$scratch/tree/train/$class/${name}_$copy.JPEG"; done
+	for copy in $(seq "${COPIES:-24}"); do ln -s "$file" "$scratch/tree/train/$class/${name}_$copy.JPEG"; done
 	ln -s "$file" "$scratch/tree/val/$class/$name.JPEG"
 done
 median() { printf '%s\n' "$@" | sort -g | sed -n "$((($# + 1) / 2))p"; }

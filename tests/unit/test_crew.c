@@ -1,6 +1,8 @@
-/* The crew of decoding threads gives images in order and keeps to its window; progress tells pace and time left. */
+/* The crew of decoding threads gives images in order and keeps to its window; its benchmark; progress tells pace and
+ * time left. */
 #include "base/log.h"
 #include "data/advance.h"
+#include "data/bench.h"
 #include "data/crew.h"
 
 #include <setjmp.h>
@@ -92,6 +94,24 @@ static void test_order(void **state)
 	remove_images();
 }
 
+static void test_bench(void **state)
+{
+	(void)state;
+	struct cop_bench_images b;
+	struct cop_err err = {0};
+	strcpy(folder, "/tmp/coppice-crew.XXXXXX");
+	write_images();
+	assert_int_equal(cop_bench_pack(folder, 2, 2, 0.05, &b, &err), 0);
+	assert_true(b.images >= 64 && b.images % 64 == 0);
+	assert_true(b.seconds >= 0.05 && b.images_per_second > 0);
+	/* the files have 70 bytes or so */
+	assert_true(b.bytes_per_second > 40 * b.images_per_second && b.bytes_per_second < 200 * b.images_per_second);
+	remove_images();
+	assert_int_equal(cop_bench_pack(folder, 2, 2, 0.05, &b, &err), COP_EINPUT);
+	assert_int_equal(cop_bench_pack("/", 2, 2, 0.05, &b, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "'/' holds no images"));
+}
+
 static char note[256];
 static double done;
 
@@ -129,6 +149,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_bench),
 		cmocka_unit_test(test_advance),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
