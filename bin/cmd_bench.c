@@ -23,8 +23,9 @@ static const struct benchmark {
 	{"lenet", cop_bench_networks, true},        {"conv2", cop_bench_networks, false},
 	{"conv4", cop_bench_networks, false},       {"conv6", cop_bench_networks, false},
 	{"resnet20", cop_bench_networks, true},     {"vgg16", cop_bench_networks, false},
-	{"mobilenet_v2", cop_bench_networks, true}, {"memory", cop_bench_memory, true},
-	{"quantile", cop_bench_quantiles, true},    {"pack", cop_bench_packing, false},
+	{"mobilenet_v2", cop_bench_networks, true}, {"convolutions", cop_bench_convolutions, true},
+	{"memory", cop_bench_memory, true},         {"quantile", cop_bench_quantiles, true},
+	{"pack", cop_bench_packing, false},
 };
 enum { BENCHMARKS = sizeof(benchmarks) / sizeof(benchmarks[0]) };
 
@@ -194,7 +195,8 @@ static const struct argp_option options[] = {
 	{"json", 'j', NULL, 0, "Print as JSON", 0},
 	{"threads", 't', "N", 0, "Threads (default: all that the process may use)", 0},
 	{"steps", KEY_STEPS, "N", 0, "Timed training steps (default: three seconds' worth, 5 at least)", 0},
-	{"batch", KEY_BATCH, "N", 0, "Images a training step (default: what each network is trained with)", 0},
+	{"batch", KEY_BATCH, "N", 0,
+	 "Images a training step or a convolution (default: what each network is trained with)", 0},
 	{"elements", KEY_ELEMENTS, "N", 0, "Elements to take quantiles of (default 100000000)", 0},
 	{"size", KEY_SIZE, "N", 0, "Side of the images that 'pack' makes (default 64)", 0},
 	{0},
@@ -210,8 +212,9 @@ int cmd_bench(int argc, char **argv)
 		       "arithmetic at "
 		       "the rate of large products, memory at the rate of reading or copying it.\v"
 		       "WHAT: training steps of lenet, conv2, conv4, conv6, resnet20, vgg16, mobilenet_v2 or all "
-		       "networks; memory; quantile; pack DIR (decoding a folder's images). Without WHAT: lenet, "
-		       "resnet20, mobilenet_v2, memory and quantile.\n\n"
+		       "networks; convolutions by shape; memory; quantile; pack DIR (decoding a folder's images). "
+		       "Without WHAT: lenet, "
+		       "resnet20, mobilenet_v2, convolutions, memory and quantile.\n\n"
 		       "Each benchmark runs in a process of its own: 'memory' is the peak of that process in bytes, "
 		       "'arena' what of it holds activations, their gradients and workspace, 'data_wait' the share of "
 		       "the steps that goes to making batches or waiting for them. Figures are medians."};

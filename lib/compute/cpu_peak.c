@@ -6,50 +6,56 @@
 #include "compute/kernels.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Products of SIDE x SIDE; of our own kernel, ROWS rows of DEPTH times a panel of COLS columns that lies in the
-   first-level cache. Each figure is the best of TRIES: others may be at work, and what they take is not the machine's.
+/*
+ * Products of SIDE x SIDE; of our own kernel, TILES times COP_ROWS rows of DEPTH and a panel of COLS columns that lies
+ * in the first-level cache. Each figure is the best of several short tries, since what others take of the machine in
+ * the meantime is not its speed.
  */
-enum { SIDE = 768, PRODUCTS = 4, DEPTH = 128, COLS = 48, ROWS = 64, TILES = 16000, WORDS = 16 << 20, TRIES = 8 };
+enum { SIDE = 512, DEPTH = 128, COLS = 48, BLOCKS = 8, TILES = 1000, PRODUCTS = 40 };
 
-static size_t matrices(int threads)
-{
-	return 3 * (size_t)threads * SIDE * SIDE;
-}
+/* Memory: at least so many words in all, more than caches hold. */
+enum { WORDS = 16 << 20, CHUNK = 1 << 19, CHUNKS = 192 };
 
-/* Each thread multiplies large matrices of its own. */
-static double product_gflops(float *m, int threads)
+/* Seconds of one try on matrices of a thread's own, m (3, SIDE, SIDE). */
+static double library_product(float *m)
 {
 	size_t square = (size_t)SIDE * SIDE;
 	double begun = cop_now();
-#pragma omp parallel for schedule(static)
-	for (int k = 0; k < threads; k++)
-		for (int r = 0; r < PRODUCTS; r++)
-			cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SIDE, SIDE, SIDE, 1.0f,
-				    m + 3 * square * (size_t)k, SIDE, m + 3 * square * (size_t)k + square, SIDE, 0.0f,
-				    m + 3 * square * (size_t)k + 2 * square, SIDE);
-	return 2.0 * SIDE * SIDE * SIDE * PRODUCTS * threads / (cop_now() - begun) * 1e-9;
+	cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, SIDE, SIDE, SIDE, 1.0f, m, SIDE, m + square, SIDE, 0.0f,
+		    m + 2 * square, SIDE);
+	return cop_now() - begun;
 }
 
-/* ... and by the kernel of the convolutions. */
-static double kernel_gflops(float *m, int threads)
+static double kernel_product(float *m)
 {
-	size_t square = (size_t)SIDE * SIDE;
+	const float *x = m, *w = m + (size_t)SIDE * SIDE;
+	float *out = m + 2 * (size_t)SIDE * SIDE;
 	double begun = cop_now();
-#pragma omp parallel for schedule(static)
-	for (int k = 0; k < threads; k++) {
-		const float *x = m + 3 * square * (size_t)k, *w = x + square;
-		float *out = m + 3 * square * (size_t)k + 2 * square;
-		for (int t = 0; t < TILES; t++) {
-			size_t block = (size_t)(t % (ROWS / COP_ROWS));
-			cop_kernels()->product(1, &x, 0, COLS, &w, block * DEPTH * COP_ROWS, DEPTH, COP_ROWS, COLS,
-					       out + block * COP_ROWS * COLS, COLS, 0);
-		}
+	for (int t = 0; t < TILES; t++) {
+		size_t block = (size_t)(t % BLOCKS);
+		cop_kernels()->product(1, &x, 0, COLS, &w, block * DEPTH * COP_ROWS, DEPTH, COP_ROWS, COLS,
+				       out + block * COP_ROWS * COLS, COLS, 0);
 	}
-	return 2.0 * COP_ROWS * COLS * DEPTH * TILES * threads / (cop_now() - begun) * 1e-9;
+	return cop_now() - begun;
+}
+
+/* Of all threads at once, each at its best. */
+static double product_gflops(float *m, int threads, double (*product)(float *m), double flops)
+{
+	double all = 0;
+#pragma omp parallel for schedule(static) reduction(+ : all)
+	for (int k = 0; k < threads; k++) {
+		double best = INFINITY;
+		for (int t = 0; t < PRODUCTS; t++)
+			best = fmin(best, product(m + 3 * (size_t)SIDE * SIDE * (size_t)k));
+		all += flops / best * 1e-9;
+	}
+	return all;
 }
 
 COP_CLONES static uint64_t read_words(const uint64_t *p, size_t n)
@@ -60,58 +66,76 @@ COP_CLONES static uint64_t read_words(const uint64_t *p, size_t n)
 	return sum;
 }
 
-static double read_gbs(const uint64_t *words, int threads)
+/* Each thread has words of its own and goes through them CHUNK by CHUNK; what a chunk takes is the median. */
+struct memory {
+	uint64_t *words;
+	size_t each; /* of a thread */
+	int threads;
+};
+
+static double read_chunk(uint64_t *words, size_t each, size_t at, uint64_t *sum)
 {
+	double begun = cop_now();
+	*sum += read_words(words + at % each, CHUNK);
+	return cop_now() - begun;
+}
+
+/* From the first half to the second. */
+static double copy_chunk(uint64_t *words, size_t each, size_t at, uint64_t *sum)
+{
+	double begun = cop_now();
+	(void)sum;
+	memcpy(words + each / 2 + at / 2 % (each / 2), words + at / 2 % (each / 2), CHUNK / 2 * sizeof(*words));
+	return cop_now() - begun;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* Of all threads at once; what is read and what is written both count. */
+static double memory_gbs(const struct memory *m, double (*move)(uint64_t *words, size_t each, size_t at, uint64_t *sum))
+{
+	double all = 0;
 	uint64_t sum = 0;
-	double begun = cop_now();
-#pragma omp parallel for schedule(static) reduction(+ : sum)
-	for (int k = 0; k < threads; k++) {
-		size_t from = (size_t)WORDS * (size_t)k / (size_t)threads,
-		       to = (size_t)WORDS * (size_t)(k + 1) / (size_t)threads;
-		sum += read_words(words + from, to - from);
+#pragma omp parallel for schedule(static) reduction(+ : all, sum)
+	for (int k = 0; k < m->threads; k++) {
+		double took[CHUNKS];
+		for (int t = 0; t < CHUNKS; t++)
+			took[t] = move(m->words + m->each * (size_t)k, m->each, CHUNK * (size_t)t, &sum);
+		qsort(took, CHUNKS, sizeof(*took), by_value);
+		all += 8.0 * CHUNK / took[CHUNKS / 2] * 1e-9;
 	}
-	double took = cop_now() - begun;
 	/* the sum is used, so that the reading cannot be left out */
-	return sum == 0 ? 8.0 * WORDS / took * 1e-9 : 0;
+	return sum == 0 ? all : 0;
 }
 
-/* One half to the other; what is read and what is written both count. */
-static double copy_gbs(uint64_t *words, int threads)
+static size_t words_each(int threads)
 {
-	size_t half = WORDS / 2;
-	double begun = cop_now();
-#pragma omp parallel for schedule(static)
-	for (int k = 0; k < threads; k++) {
-		size_t from = half * (size_t)k / (size_t)threads, to = half * (size_t)(k + 1) / (size_t)threads;
-		memcpy(words + half + from, words + from, (to - from) * sizeof(*words));
-	}
-	return 8.0 * WORDS / (cop_now() - begun) * 1e-9;
-}
-
-static void keep_best(double *best, double now)
-{
-	if (now > *best)
-		*best = now;
+	size_t share = (size_t)WORDS / (size_t)threads / CHUNK * CHUNK;
+	return share > 4 * (size_t)CHUNK ? share : 4 * (size_t)CHUNK;
 }
 
 int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err)
 {
 	int threads = omp_get_max_threads();
 	float *m = NULL;
-	uint64_t *words = NULL;
+	struct memory words = {.each = words_each(threads), .threads = threads};
 	*p = (struct cop_cpu_peak){0};
-	int rc = cop_alloc(&m, matrices(threads), sizeof(float), "matrices", err);
+	int rc = cop_alloc(&m, 3 * (size_t)threads * SIDE * SIDE, sizeof(float), "matrices", err);
 	if (!rc)
-		rc = cop_alloc(&words, WORDS, sizeof(*words), "memory to read", err);
-	for (int t = 0; t < TRIES && !rc; t++) {
-		keep_best(&p->library_gflops, product_gflops(m, threads));
-		keep_best(&p->kernel_gflops, kernel_gflops(m, threads));
-		keep_best(&p->read_gbs, read_gbs(words, threads));
-		keep_best(&p->copy_gbs, copy_gbs(words, threads));
+		rc = cop_alloc(&words.words, words.each * (size_t)threads, sizeof(uint64_t), "memory to read", err);
+	if (!rc) {
+		p->library_gflops = product_gflops(m, threads, library_product, 2.0 * SIDE * SIDE * SIDE);
+		p->kernel_gflops = product_gflops(m, threads, kernel_product, 2.0 * COP_ROWS * COLS * DEPTH * TILES);
+		p->read_gbs = memory_gbs(&words, read_chunk);
+		p->copy_gbs = memory_gbs(&words, copy_chunk);
 	}
-	p->gflops = p->library_gflops > p->kernel_gflops ? p->library_gflops : p->kernel_gflops;
-	p->memory_gbs = p->read_gbs > p->copy_gbs ? p->read_gbs : p->copy_gbs;
+	p->gflops = fmax(p->library_gflops, p->kernel_gflops);
+	p->memory_gbs = fmax(p->read_gbs, p->copy_gbs);
 	free(m);
-	free(words);
+	free(words.words);
 	return rc;
 }

@@ -21,7 +21,7 @@ if ! has_python; then
 fi
 mkdir images
 for i in 1 2 3 4 5; do "$BUILD/tests/tools/make_jpeg" 200 $((100 + i)) $i >images/$i.jpg; done
-coppice bench --threads 1 --steps 1 --batch 16 --elements 1000 --size 16 --json networks memory quantile pack images \
+coppice bench --threads 1 --steps 1 --batch 16 --elements 1000 --size 16 --json networks memory quantile pack images convolutions \
 	>out.json 2>errors || no "coppice bench: $(cat errors)"
 cat >look.py <<'PYTHON'
 import json, math, sys
@@ -45,7 +45,21 @@ for name, macs in networks.items():
     most = 6 * 16 * macs / j['gflops'] / 1e9
     assert (0.7 if name[0] == 'L' else 0.97) * most < row['floor_seconds'] < 1.01 * most, (name, row['floor_seconds'] / most)
     assert row['arena'] < row['memory'] < 4e9 and 0 <= row['data_wait'] < 1, row
-assert [r['unit'] for r in j['benchmarks'][7:]] == ['GB/s', 'GB/s', 'elements/s', 'images/s']
+assert [r['unit'] for r in j['benchmarks'][7:11]] == ['GB/s', 'GB/s', 'elements/s', 'images/s']
+pieces = {r['benchmark']: r for r in j['benchmarks'][11:]}
+assert len(pieces) == len(j['benchmarks']) - 11
+for name, row in pieces.items():
+    assert 'batch 16' in name and row['unit'] == ('GB/s' if 'depthwise' in name else 'GFLOP/s'), row
+    assert 0 < row['share'] < 1.05 or row['unit'] == 'GB/s', row
+def work(name):
+    row = pieces[name]
+    return row['rate'] * row['seconds'] * 1e9
+def near(a, b):
+    return math.isclose(a, b, rel_tol=1e-6)
+assert near(work('3x3 16 to 32 stride 2, 32x32, batch 16, forward'), 2 * 9 * 16 * 32 * 16 * 16 * 16)
+assert near(work('3x3 16 to 32 stride 2, 32x32, batch 16, backward'), 4 * 9 * 16 * 32 * 16 * 16 * 16)
+assert near(work('3x3 3 to 16, 32x32, batch 16, backward'), 2 * 9 * 3 * 16 * 32 * 32 * 16)
+assert near(work('3x3 depthwise 96 stride 2, 32x32, batch 16, forward'), 4 * 96 * (32 * 32 + 16 * 16) * 16)
 assert all(r['memory'] is None for r in j['benchmarks'][7:])
 print('as it should be')
 PYTHON
