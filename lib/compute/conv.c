@@ -43,6 +43,12 @@ static int most(int a, int b)
 	return a > b ? a : b;
 }
 
+/* Pixels an odd number of cache lines apart: the same rows of all of them do not fall upon a few sets of the cache. */
+static size_t odd_lines(size_t floats)
+{
+	return floats / 16 % 2 ? floats : floats + 16;
+}
+
 static void size_scratch(struct cut *c, bool backward, int cols, int rows)
 {
 	size_t ld = cop_scratch_ld(cols);
@@ -50,8 +56,8 @@ static void size_scratch(struct cut *c, bool backward, int cols, int rows)
 	c->rows = rows;
 	c->chunks = (c->d.ld + cols - 1) / cols;
 	c->row_blocks = (c->d.out_h + rows - 1) / rows;
-	c->in_pixel = (size_t)c->d.in_c * ld;
-	c->out_pixel = (size_t)up8(c->out_g) * (size_t)c->d.groups * ld;
+	c->in_pixel = odd_lines((size_t)c->d.in_c * ld);
+	c->out_pixel = odd_lines((size_t)up8(c->out_g) * (size_t)c->d.groups * ld);
 	c->in_rows = c->out_rows = 0;
 	for (int from = 0; from < c->d.out_h; from += rows) {
 		int to = least(from + rows, c->d.out_h);
