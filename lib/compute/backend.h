@@ -234,7 +234,7 @@ int cop_cpu_measure(struct cop_cpu_peak *p, struct cop_err *err) COP_CHECKED;
 /* The library behind the products: version and the kernels that it chose for this processor; into buf, returns buf. */
 const char *cop_cpu_library(char *buf, size_t size);
 
-/* What the bits of a result depend on: "AMD EPYC, OpenBLAS Cooperlake" (processor, kernels) into buf; returns buf. */
+/* What the bits of a result depend on: "AMD EPYC, kernels avx512, OpenBLAS Cooperlake" into buf; returns buf. */
 const char *cop_cpu_describe(char *buf, size_t size);
 
 /* The batch rounded up as `ld` wants it. */

@@ -47,7 +47,8 @@ const char *cop_cpu_library(char *buf, size_t size)
 const char *cop_cpu_describe(char *buf, size_t size)
 {
 	char name[48];
-	snprintf(buf, size, "%s, OpenBLAS %s", cop_cpu_name(name, sizeof(name)), openblas_get_corename());
+	snprintf(buf, size, "%s, kernels %s, OpenBLAS %s", cop_cpu_name(name, sizeof(name)), cop_kernels()->name,
+		 openblas_get_corename());
 	return buf;
 }
 
