@@ -123,7 +123,7 @@ static struct cut cut_backward(const struct cop_conv *d)
 	struct cut c = begin_cut(d);
 	long columns = (long)c.d.out_h * c.d.out_w * c.d.ld;
 	int worth = (int)(columns / 256 < STRIPS ? columns / 256 : STRIPS);
-	if (worth < 8) {
+	if (worth < 4) {
 		size_scratch(&c, true, c.d.ld, c.d.out_h);
 		c.whole = true;
 		c.strips = least(c.d.in_h, COP_PARTS);
