@@ -79,6 +79,8 @@ struct cop_sink {
 	struct cop_sums *sums; /* NULL: none wanted */
 };
 
+enum { COP_WINDOW_MAX = 4096 /* the most pixels that a window joins */ };
+
 /*
  * A convolution: out(o,y,x) = sum over c,i,j of w(o,c,i,j) in(c, y stride - padding + i dilation, ...) with w
  * (out_c, in_c/groups, kernel). [0]: height, [1]: width.

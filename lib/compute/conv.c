@@ -270,11 +270,11 @@ static struct cop_panels gradient_panels(const struct cut *c, const struct cop_g
 static void pixel_product(const struct cut *c, const struct cop_taps *t, const float *packed, int depth, size_t x_group,
 			  size_t ldx, int rows_g, int from, int to, int cols, float *out, bool add)
 {
-	size_t ldo = (size_t)c->d.ld, block = (size_t)(c->taps * depth * COP_ROWS);
+	size_t ldo = (size_t)c->d.ld, block = (size_t)c->taps * (size_t)depth * COP_ROWS;
 	int blocks = up8(rows_g) / COP_ROWS;
-	const float *w[COP_TAPS_MAX];
+	const float *w[COP_WINDOW_MAX];
 	for (int k = 0; k < t->n; k++)
-		w[k] = packed + (size_t)(t->at[k] * depth * COP_ROWS);
+		w[k] = packed + (size_t)t->at[k] * (size_t)depth * COP_ROWS;
 	for (int g = 0; g < c->d.groups; g++)
 		for (int n = 0; n < cols; n += 48)
 			for (int b = from; b < to; b++)

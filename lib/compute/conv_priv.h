@@ -4,8 +4,6 @@
 
 #include "compute/conv.h"
 
-enum { COP_TAPS_MAX = 961 /* a window of 31 x 31 */ };
-
 struct cop_range {
 	int from, to; /* [from, to) */
 };
@@ -36,8 +34,8 @@ const float *cop_pixel(const struct cop_panels *p, int y, int x);
 
 /* The taps of one pixel: which of the window, and their panels. */
 struct cop_taps {
-	int n, at[COP_TAPS_MAX];
-	const float *x[COP_TAPS_MAX];
+	int n, at[COP_WINDOW_MAX];
+	const float *x[COP_WINDOW_MAX];
 };
 
 /* Those that output pixel (y, x) reads; the output pixels (of panels p) that read input pixel (y, x). */

@@ -353,7 +353,7 @@ static void scatter(const struct cop_pool *p, const struct cop_shape *in, const 
 		    const struct cop_taps *t, const struct cop_panels *from, int first, const float *dy, float *g)
 {
 	const struct cop_conv *d = &p->window;
-	float scale = 1.0f / (float)(d->kernel[0] * d->kernel[1]), *to[COP_TAPS_MAX];
+	float scale = 1.0f / (float)(d->kernel[0] * d->kernel[1]), *to[COP_WINDOW_MAX];
 	for (int k = 0; k < t->n; k++) {
 		size_t pixel = (size_t)(t->x[k] - from->base) / from->pixel;
 		to[k] = g + (pixel * (size_t)in->c + (size_t)first) * (size_t)in->ld;

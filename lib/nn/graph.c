@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "compute/backend.h"
 #include "nn/config.h"
 
 #include <inttypes.h>
@@ -14,6 +15,8 @@
 
 /* No shape of one image or of one kernel holds more elements than this, so that products of sizes fit. */
 #define ELEMENTS_MAX (INT64_C(1) << 30)
+/* ... and no convolution more weights than this, which leaves room to pad them. */
+#define WEIGHTS_MAX (INT64_C(1) << 27)
 
 static const char *const op_names[COP_OPS] = {
 	[COP_OP_INPUT] = "input",       [COP_OP_CONV] = "conv",         [COP_OP_BATCH_NORM] = "batch_norm",
@@ -145,6 +148,9 @@ static int set_window(struct cop_graph *g, struct cop_node *d, const struct cop_
 					      d->name, reach, *side[i], padding);
 		*side[i] = room / *stride + 1;
 	}
+	if ((int64_t)d->conv.kernel[0] * d->conv.kernel[1] > COP_WINDOW_MAX)
+		return cop_graph_fail(g, "'%s': a window of %d x %d is more than %d pixels", d->name, d->conv.kernel[0],
+				      d->conv.kernel[1], COP_WINDOW_MAX);
 	d->conv.groups = d->conv.groups ? d->conv.groups : 1;
 	return 0;
 }
@@ -163,7 +169,8 @@ int cop_graph_conv(struct cop_graph *g, int input, const char *name, const struc
 		return cop_graph_fail(g, "'%s': %d channels to %d cannot be cut into %d groups", d->name, in, s->out,
 				      groups);
 	int64_t dim[4] = {s->out, in / groups, d->conv.kernel[0], d->conv.kernel[1]};
-	if (!fits(dim[0], dim[1], dim[2] * dim[3]) || !fits(s->out, d->h, d->w))
+	if (!fits(dim[0], dim[1], dim[2] * dim[3]) || dim[0] * dim[1] * dim[2] * dim[3] > WEIGHTS_MAX ||
+	    !fits(s->out, d->h, d->w))
 		return cop_graph_fail(g, "'%s' is too large", d->name);
 	d->c = s->out;
 	d->bias = s->bias;

@@ -211,6 +211,7 @@ static const struct bad {
 	{WINDOW, {1, 1, 4097, 1}, .name = "c", .wanted = "padding 4097, dilation"},
 	{WINDOW, {1, 1, 0, 4097}, .name = "c", .wanted = "dilation 4097 cannot be"},
 	{WINDOW, {5, 1, 1, 2}, .name = "c", .wanted = "'c': a window of 9 does not fit into 6 pixels with padding 1"},
+	{WINDOW, {65, 1, 64, 1}, .name = "c", .wanted = "'c': a window of 65 x 65 is more than 4096 pixels"},
 	{WINDOW, {3, 1, 1, 1}, .name = "a/c", .wanted = "'a/c' is no name for a layer"},
 	/* channels, groups */
 	{GROUPS, {3, -1}, .name = "c", .wanted = "'c': 4 channels to 3 cannot be cut into -1 groups"},
