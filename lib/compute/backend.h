@@ -79,6 +79,18 @@ struct cop_sink {
 	struct cop_sums *sums; /* NULL: none wanted */
 };
 
+/*
+ * Where a convolution's output goes, and what is done to it on the way: bias (out_c; NULL: none) added, cut off to
+ * lo..hi; with `sums`, those of y - about and its square are taken.
+ */
+struct cop_output {
+	float *y;
+	const float *bias;
+	float lo, hi;
+	const float *about;
+	struct cop_sums *sums;
+};
+
 enum { COP_WINDOW_MAX = 4096 /* the most pixels that a window joins */ };
 
 /*
@@ -136,13 +148,8 @@ struct cop_backend {
 	/* Floats of workspace that the calls on a convolution or a pool may use. */
 	size_t (*conv_space)(const struct cop_conv *d, bool backward);
 	size_t (*pool_space)(const struct cop_pool *p);
-	/*
-	 * y = the convolution of x, plus bias (out_c; NULL: none), cut off to lo..hi. With `sums`, those of y - about
-	 * and its square.
-	 */
 	void (*conv_forward)(const struct cop_conv *d, const struct cop_activation *x, const float *w,
-			     const float *bias, float lo, float hi, float *y, const float *about, struct cop_sums *sums,
-			     float *space);
+			     const struct cop_output *out, float *space);
 	/* dw, db (NULL: none) and dx (NULL: not wanted) from dy. */
 	void (*conv_backward)(const struct cop_conv *d, const struct cop_gradient *dy, const struct cop_activation *x,
 			      const float *w, const struct cop_sink *dx, float *dw, float *db, float *space);

@@ -113,7 +113,8 @@ struct pass {
 
 static void forward(struct pass *p)
 {
-	cop_cpu_backend.conv_forward(p->d, &p->x, p->w, NULL, -INFINITY, INFINITY, p->out, p->zero, &p->sums, p->space);
+	struct cop_output out = {p->out, NULL, -INFINITY, INFINITY, p->zero, &p->sums};
+	cop_cpu_backend.conv_forward(p->d, &p->x, p->w, &out, p->space);
 }
 
 static void backward(struct pass *p)

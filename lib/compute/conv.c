@@ -295,9 +295,8 @@ static struct cop_panel channels_of(const struct cut *c, int chunk, int rows_g, 
 struct forward {
 	struct cut c;
 	const struct cop_activation *x;
-	const float *packed, *bias, *about;
-	float lo, hi, *y;
-	struct cop_sums *sums;
+	const float *packed;
+	const struct cop_output *out;
 };
 
 static void forward_rows(const struct forward *f, int chunk, struct cop_range rows, int from, int to, float *scratch,
@@ -310,16 +309,13 @@ static void forward_rows(const struct forward *f, int chunk, struct cop_range ro
 	struct cop_taps t;
 	for (int y = rows.from; y < rows.to; y++)
 		for (int x = 0; x < c->d.out_w; x++) {
-			float *at = f->y + (size_t)(y * c->d.out_w + x) * (size_t)c->d.out_c * out.ld +
+			float *at = f->out->y + (size_t)(y * c->d.out_w + x) * (size_t)c->d.out_c * out.ld +
 				    (size_t)(chunk * c->cols);
 			cop_taps_in(&c->d, &p, y, x, &t);
 			pixel_product(c, &t, f->packed, c->in_g, (size_t)c->in_g * p.ld, p.ld, c->out_g, from, to,
 				      out.cols, at, false);
 			at += (size_t)first * out.ld;
-			if (f->bias || f->lo > -INFINITY || f->hi < INFINITY)
-				cop_kernels()->bias(&out, at, f->bias ? f->bias + first : NULL, f->lo, f->hi);
-			if (f->sums)
-				cop_kernels()->moments(&out, at, f->about + first, lanes);
+			cop_finish_output(f->out, &out, first, at, lanes);
 		}
 }
 
@@ -337,24 +333,24 @@ static void forward_task(const struct forward *f, int strip, int split, float *s
 	float *lanes = scratch + panel_floats(c);
 	int first;
 	struct cop_panel out = channels_of(c, 0, c->out_g, rows.from, rows.to, &first);
-	if (f->sums)
+	if (f->out->sums)
 		memset(lanes, 0, (size_t)out.rows * 2 * COP_LANES * sizeof(float));
 	struct cop_held held = {.chunk = -1};
 	for (int b = blocks.from; b < blocks.to; b++)
 		forward_rows(f, b / c->row_blocks, block_rows(c, b), rows.from, rows.to, scratch, &held, lanes);
-	if (f->sums)
+	if (f->out->sums)
 		cop_store_sums(lanes, out.rows,
-			       f->sums->part + 2 * ((size_t)strip * (size_t)c->d.out_c + (size_t)first));
+			       f->out->sums->part + 2 * ((size_t)strip * (size_t)c->d.out_c + (size_t)first));
 }
 
-void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w, const float *bias,
-		      float lo, float hi, float *y, const float *about, struct cop_sums *sums, float *space)
+void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,
+		      const struct cop_output *out, float *space)
 {
 	if (cop_conv_depthwise(d)) {
-		cop_depthwise_forward(d, x, w, bias, lo, hi, y, about, sums, space);
+		cop_depthwise_forward(d, x, w, out, space);
 		return;
 	}
-	struct forward f = {cut_forward(d), x, space, bias, about, lo, hi, y, sums};
+	struct forward f = {cut_forward(d), x, space, out};
 	if (f.c.d.groups > 1)
 		f.c.splits = 1;
 	pack_forward(&f.c, w, space);
@@ -364,8 +360,8 @@ void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, 
 #pragma omp parallel for schedule(dynamic)
 	for (int k = 0; k < tasks; k++)
 		forward_task(&f, k / f.c.splits, k % f.c.splits, scratch + (size_t)omp_get_thread_num() * each);
-	if (sums)
-		sums->parts = f.c.strips;
+	if (out->sums)
+		out->sums->parts = f.c.strips;
 }
 
 struct backward {

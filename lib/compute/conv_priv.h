@@ -54,6 +54,9 @@ struct cop_range cop_to_read(struct cop_held *h, int chunk, struct cop_range wan
 /* Part s of n things cut into `parts`. */
 struct cop_range cop_part(int n, int parts, int s);
 
+/* Bias, cutting off and sums of an output's panel, channels from `first`; lanes: of those channels. */
+void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes);
+
 /* Where a completed gradient's panel (channels from `first`, at g + at) is cut off and summed; lanes: of those
    channels, (p->rows, 2, COP_LANES). */
 void cop_finish_sink(const struct cop_sink *s, const struct cop_panel *p, int first, size_t at, float *lanes);

@@ -133,9 +133,8 @@ static struct cop_panels read_gradient(const struct cut *c, const struct cop_gra
 struct forward {
 	struct cut c;
 	const struct cop_activation *x;
-	const float *w, *bias, *about;
-	float lo, hi, *y;
-	struct cop_sums *sums;
+	const float *w;
+	const struct cop_output *out;
 };
 
 static void forward_block(const struct forward *f, int block, int chunk, struct cop_range rows, float *scratch,
@@ -149,13 +148,10 @@ static void forward_block(const struct forward *f, int block, int chunk, struct 
 	struct cop_taps t;
 	for (int y = rows.from; y < rows.to; y++)
 		for (int x = 0; x < c->d.out_w; x++) {
-			float *out = f->y + place(c, y, x, c->d.out_w, first, chunk);
+			float *out = f->out->y + place(c, y, x, c->d.out_w, first, chunk);
 			cop_taps_in(&c->d, &in, y, x, &t);
 			cop_kernels()->depthwise(&p, t.n, t.x, c->ld, t.at, f->w + first * c->taps, c->taps, out, 0);
-			if (f->bias || f->lo > -INFINITY || f->hi < INFINITY)
-				cop_kernels()->bias(&p, out, f->bias ? f->bias + first : NULL, f->lo, f->hi);
-			if (f->sums)
-				cop_kernels()->moments(&p, out, f->about + first, lanes);
+			cop_finish_output(f->out, &p, first, out, lanes);
 		}
 }
 
@@ -176,21 +172,21 @@ static void forward_task(const struct forward *f, int task, float *scratch)
 	struct cop_held held = {.chunk = -1};
 	for (int k = parts.from; k < parts.to; k++)
 		forward_block(f, block, k / c->row_blocks, rows_of(c, k), scratch, &held, lanes);
-	if (f->sums)
-		cop_store_sums(lanes, p.rows, f->sums->part + 2 * (size_t)(strip * c->d.in_c + first));
+	if (f->out->sums)
+		cop_store_sums(lanes, p.rows, f->out->sums->part + 2 * (size_t)(strip * c->d.in_c + first));
 }
 
-void cop_depthwise_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w, const float *bias,
-			   float lo, float hi, float *y, const float *about, struct cop_sums *sums, float *space)
+void cop_depthwise_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,
+			   const struct cop_output *out, float *space)
 {
-	struct forward f = {cut_of(d, false), x, w, bias, about, lo, hi, y, sums};
+	struct forward f = {cut_of(d, false), x, w, out};
 	size_t each = thread_floats(&f.c);
 	int tasks = f.c.channel_blocks * f.c.strips;
 #pragma omp parallel for schedule(dynamic)
 	for (int k = 0; k < tasks; k++)
 		forward_task(&f, k, space + (size_t)omp_get_thread_num() * each);
-	if (sums)
-		sums->parts = f.c.strips;
+	if (out->sums)
+		out->sums->parts = f.c.strips;
 }
 
 struct backward {

@@ -1,7 +1,7 @@
 /* Which rows and pixels a window joins, forward and backward; see conv_priv.h. */
 #include "compute/conv_priv.h"
 
-#include <string.h>
+#include <math.h>
 
 static int least(int a, int b)
 {
@@ -104,6 +104,14 @@ void cop_store_sums(const float *lanes, int n, float *part)
 {
 	for (int i = 0; i < 2 * n; i++)
 		part[i] = (float)cop_lanes_sum(lanes + (size_t)i * COP_LANES);
+}
+
+void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes)
+{
+	if (o->bias || o->lo > -INFINITY || o->hi < INFINITY)
+		cop_kernels()->bias(p, y, o->bias ? o->bias + first : NULL, o->lo, o->hi);
+	if (o->sums)
+		cop_kernels()->moments(p, y, o->about + first, lanes);
 }
 
 void cop_finish_sink(const struct cop_sink *s, const struct cop_panel *p, int first, size_t at, float *lanes)

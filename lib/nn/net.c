@@ -141,8 +141,8 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 		return;
 	case COP_STAGE_CONV: {
 		struct cop_conv c = conv_of(w, i);
-		b->conv_forward(&c, &x, param + d->weight, d->bias ? param + d->bias_at : NULL, lo, hi, y, about, sums,
-				w->space);
+		struct cop_output out = {y, d->bias ? param + d->bias_at : NULL, lo, hi, about, sums};
+		b->conv_forward(&c, &x, param + d->weight, &out, w->space);
 		return;
 	}
 	case COP_STAGE_LINEAR: {
