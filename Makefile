@@ -191,8 +191,9 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) $(wildcard lib/*/*.h)
 	$(Q)clang -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address -DCOP_COMMIT='"fuzz"' \
 	    -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SRC) $(DEP_LIBS)
 
-# it stands in for the allocator
+# they stand in for the allocator
 $(BUILD)/tests/test_memory: LDFLAGS += -Wl,--wrap=aligned_alloc
+$(BUILD)/tests/test_steady: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc
 
 $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)

@@ -240,7 +240,9 @@ static void batch_norm_backward(struct graph64 *r, int k)
 			for (int y = 0; y < e.d->h; y++)
 				for (int x = 0; x < e.d->w; x++) {
 					size_t i = at(e.d, n, c, y, x);
-					add_term(r, to_gamma, e.dy[i] * (e.x[i] - mean) / s);
+					double z = (e.x[i] - mean) / s;
+					r->grad[to_gamma] += e.dy[i] * z;
+					r->gross[to_gamma] += fabs(e.dy[i]) * fmax(fabs(z), 1);
 					add_term(r, to_beta, e.dy[i]);
 				}
 		double dgamma = r->grad[to_gamma], dbeta = r->grad[to_beta];

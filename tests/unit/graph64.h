@@ -12,8 +12,9 @@
 struct graph64 {
 	const struct cop_graph *graph;
 	int batch;
-	double *param, *grad;      /* (params.total) */
-	double *gross;             /* (params.total): the gradients' terms added up without their signs */
+	double *param, *grad; /* (params.total) */
+	double *gross; /* (params.total): the gradients' terms added up without their signs; a normalised value, which
+			  is as exact as its channel's deviation lets it be, counts for 1 at least */
 	double *buffer, *updated;  /* (buffers.total): running statistics before the forward pass, and after it */
 	double **y, **dy;          /* of each node, (N,C,H,W); y[0] is the caller's to fill, dy[last] too */
 	double **mean, **variance; /* batch norm: (C), what the forward pass normalised with */

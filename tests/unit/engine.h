@@ -1,0 +1,32 @@
+/*
+ * The engine on one batch, for tests: the one place where they call it. Values go in and come out as graph64 has them,
+ * (N,C,H,W) in double, so that a test can hold both side by side.
+ */
+#ifndef COP_TESTS_ENGINE_H
+#define COP_TESTS_ENGINE_H
+
+#include "nn/net.h"
+
+struct engine {
+	struct cop_net net;
+	struct cop_work work;
+	int batch;
+	float *param, *buffer, *grad; /* the arenas */
+	float *x;                     /* (H,W,C,ld) */
+	double *logits, loss;         /* (N,K); the mean */
+};
+
+/* Takes the graph over. Parameters, statistics and gradients start as 0. Fails the test where the engine does. */
+void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training);
+void engine_release(struct engine *e);
+
+/* x (N,C,H,W), label (N) -> logits and loss; in training new running statistics. */
+void engine_forward(struct engine *e, const double *x, const int32_t *label);
+
+/* After engine_forward in training: `grad`. */
+void engine_backward(struct engine *e);
+
+/* What a dropout of the graph does in this step: 1 keeps, 0 drops, (N,C,H,W). */
+void engine_keep(const struct engine *e, int node, double *keep);
+
+#endif

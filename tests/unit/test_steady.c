@@ -1,0 +1,145 @@
+/*
+ * A step of training asks for no memory: malloc and its kin are wrapped at link time, and counted from the third step
+ * on. What libraries do inside themselves is not seen.
+ */
+#include "data/glyphs.h"
+#include "nn/models.h"
+#include "nn/trainer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+static atomic_long asked;
+
+void *__wrap_malloc(size_t size)
+{
+	asked++;
+	return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	asked++;
+	return __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	asked++;
+	return __real_realloc(p, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	asked++;
+	return __real_aligned_alloc(alignment, size);
+}
+
+enum { BATCH = 10, STEPS = 8 };
+
+static char folder[] = "steady.XXXXXX", path[64];
+
+static int make_data(void **state)
+{
+	(void)state;
+	struct cop_err err = {0};
+	const int64_t n[COP_SPLITS] = {BATCH * STEPS, 20};
+	if (!mkdtemp(folder))
+		return -1;
+	snprintf(path, sizeof(path), "%s/data.h5", folder);
+	return cop_glyphs_pack(path, n, 1, &err);
+}
+
+static int remove_data(void **state)
+{
+	(void)state;
+	unlink(path);
+	return rmdir(folder);
+}
+
+static void run(struct cop_trainer *t, int64_t step)
+{
+	struct cop_err err = {0};
+	if (cop_trainer_run(t, step, &err))
+		fail_msg("%s", err.msg);
+}
+
+/* Loaders of both kinds: in the step, and with a thread of their own. */
+static void check(const struct cop_model_config *m, int loader_threads)
+{
+	const struct cop_train_config train = {.epochs = 1,
+					       .batch = BATCH,
+					       .optimizer = COP_OPTIMIZER_SGD,
+					       .lr = 0.01,
+					       .momentum = 0.9,
+					       .warmup = (char *)(uintptr_t) "0ep"};
+	struct cop_data_config config = {.path = path, .crop_padding = 2, .flip = true};
+	struct cop_data data;
+	struct cop_trainer t;
+	struct cop_err err = {0};
+	if (cop_data_open(&data, &config, &err))
+		fail_msg("%s", err.msg);
+	data.loader_threads = loader_threads;
+	if (cop_trainer_init(&t, m, &train, &data, &cop_cpu_backend, 0, &err))
+		fail_msg("%s: %s", cop_model_name(m->name), err.msg);
+	cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 1);
+	run(&t, 2);
+	asked = 0;
+	run(&t, STEPS - 1);
+	if (asked)
+		fail_msg("%s: %ld allocations in %d steps", cop_model_name(m->name), (long)asked, STEPS - 3);
+	cop_trainer_release(&t);
+	cop_data_release(&data);
+}
+
+static void test_steps(void **state)
+{
+	(void)state;
+	int64_t hidden[] = {30, 20};
+	const struct cop_model_config models[] = {
+		{.name = COP_MODEL_LENET, .hidden = {hidden, 2}},
+		{.name = COP_MODEL_CONV2},
+		{.name = COP_MODEL_RESNET, .depth = 20, .width = 0.25},
+		{.name = COP_MODEL_VGG, .depth = 11, .width = 0.125},
+		{.name = COP_MODEL_MOBILENET_V2, .width = 0.25, .dropout = 0.2},
+	};
+	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+		check(&models[i], COP_LOADER_IN_STEP);
+		check(&models[i], 1);
+	}
+}
+
+/* It counts at all. */
+static void test_counting(void **state)
+{
+	(void)state;
+	asked = 0;
+	struct cop_err err = {0};
+	struct cop_data data;
+	struct cop_data_config config = {.path = path};
+	assert_int_equal(cop_data_open(&data, &config, &err), 0);
+	cop_data_release(&data);
+	assert_true(asked > 4);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_counting), cmocka_unit_test(test_steps)};
+	cop_cpu_set_threads(2);
+	return cmocka_run_group_tests(tests, make_data, remove_data);
+}
