@@ -36,6 +36,14 @@ static void set_affine(const struct cop_normed *out, int c, double mean, double 
 	out->shift[c] = (float)((double)bias - mean * scale);
 }
 
+/* Not below 0 by rounding. Sums that overflowed become NaN: else the norm would give its bias for whatever it reads,
+   and a diverged network would not be seen. */
+static double variance(double squares, double off)
+{
+	double var = squares - off * off;
+	return !isfinite(var) ? (double)NAN : var > 0 ? var : 0;
+}
+
 void cop_cpu_norm_train(const struct cop_norm *n, const struct cop_sums *sums, const float *weight, const float *bias,
 			float *running_mean, float *running_var, const struct cop_normed *out)
 {
@@ -43,7 +51,7 @@ void cop_cpu_norm_train(const struct cop_norm *n, const struct cop_sums *sums, c
 		double first, second;
 		add_parts(sums, n->c, c, &first, &second);
 		double off = first / n->count, mean = (double)running_mean[c] + off;
-		double var = fmax(second / n->count - off * off, 0);
+		double var = variance(second / n->count, off);
 		double unbiased = n->count > 1 ? var * n->count / (n->count - 1) : var;
 		set_affine(out, c, mean, 1 / sqrt(var + n->epsilon), weight[c], bias[c]);
 		running_mean[c] = (float)((1 - n->momentum) * (double)running_mean[c] + n->momentum * mean);

@@ -409,6 +409,24 @@ static void test_nan_is_seen(void **state)
 	}
 }
 
+/* Values whose squares, or whose sum, are more than a float holds: a batch norm would make its bias of them. */
+static void test_overflow_is_seen(void **state)
+{
+	(void)state;
+	struct cop_net net;
+	float y[2][IMAGES];
+	static const float weights[] = {1e18f, 1e22f, 3e37f};
+	make_net(&net, COP_OP_BATCH_NORM);
+	for (int i = 0; i < 3; i++) {
+		run_net(&net, true, 1, weights[i], y);
+		for (int k = 0; k < 2 * IMAGES; k++)
+			if (isnan(y[k / IMAGES][k % IMAGES]) != (i > 0))
+				fail_msg("weights times %g: a logit is %g", (double)weights[i],
+					 (double)y[k / IMAGES][k % IMAGES]);
+	}
+	cop_net_release(&net);
+}
+
 /* Which kernels there are is chosen before main, so each build has a run of its own. */
 static void run_again(char **argv, const char *kernels)
 {
@@ -424,6 +442,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_odd_windows),
 		cmocka_unit_test(test_drawn_windows),
 		cmocka_unit_test(test_nan_is_seen),
+		cmocka_unit_test(test_overflow_is_seen),
 	};
 	const char *now = getenv("COPPICE_KERNELS");
 	print_message("# kernels: %s\n", cop_kernels()->name);
