@@ -169,8 +169,7 @@ static void print_json(const struct cop_cpu_peak *peak, int threads, const struc
 static void print_text(const struct cop_cpu_peak *peak, int threads, const struct cop_table *t)
 {
 	char cpu[192];
-	printf("%s, %s kernels, %d thread%s\n", cop_cpu_describe(cpu, sizeof(cpu)), cop_kernels()->name, threads,
-	       threads == 1 ? "" : "s");
+	printf("%s, %d thread%s\n", cop_cpu_describe(cpu, sizeof(cpu)), threads, threads == 1 ? "" : "s");
 	printf("speed of large products: %.0f GFLOP/s (OpenBLAS %.0f, the kernels %.0f)\n", peak->gflops,
 	       peak->library_gflops, peak->kernel_gflops);
 	printf("memory: %.1f GB/s read, %.1f GB/s copied\n\n", peak->read_gbs, peak->copy_gbs);

@@ -11,10 +11,10 @@ for option in steps batch elements size; do
 	expect "--$option 0" 2 "--$option wants a whole number in 1" coppice bench --$option 0
 done
 expect "--steps of a word" 2 "--steps wants a whole number" coppice bench --steps many
-expect "a failure within a benchmark" 1 "^coppice: (out of memory|the size of)" \
-	bash -c 'ulimit -v 1500000 && coppice bench --threads 1 --elements 3999999999 quantile'
 
 heavy "the benchmarks" && exit
+expect "a failure within a benchmark" 1 "^coppice: (out of memory|the size of)" \
+	bash -c 'ulimit -v 1500000 && coppice bench --threads 1 --elements 3999999999 quantile'
 if ! has_python; then
 	skip "the benchmarks" "no python3"
 	exit
