@@ -68,13 +68,24 @@ static int plain(struct cop_stages *s, int stage)
 	return s->stage[stage].norm < 0 ? stage : add_copy(s, stage);
 }
 
-/* A flattening that moves nothing needs no stage; then -1. */
-static int add_flatten(struct cop_stages *s, const struct cop_node *d, int node, int input)
+/* Whether none but linear layers read node i: these only look at how many numbers there are, not at the shape. */
+static bool only_linear_read(const struct cop_graph *g, int i)
+{
+	for (int r = i + 1; r < g->n; r++)
+		for (int k = 0; k < g->node[r].ninputs; k++)
+			if (g->node[r].input[k] == i && g->node[r].op != COP_OP_LINEAR)
+				return false;
+	return true;
+}
+
+/* A flattening that moves nothing needs no stage; then it is its input's. */
+static int add_flatten(struct cop_stages *s, const struct cop_graph *g, int node, int input)
 {
 	const struct cop_stage *x = &s->stage[input];
-	if (x->h * x->w == 1 || (x->c == 1 && x->norm < 0 && x->kind == COP_STAGE_INPUT))
+	bool lies_flat = x->c == 1 && x->kind == COP_STAGE_INPUT && only_linear_read(g, node);
+	if (x->h * x->w == 1 || lies_flat)
 		return input;
-	take_shape(add_stage(s, COP_STAGE_FLATTEN, node, input), d);
+	take_shape(add_stage(s, COP_STAGE_FLATTEN, node, input), &g->node[node]);
 	return s->n - 1;
 }
 
@@ -98,7 +109,7 @@ static int add_node(struct cop_stages *s, const struct cop_graph *g, int *reader
 		s->stage[at].hi = d->op == COP_OP_RELU6 ? 6 : INFINITY;
 		return at;
 	case COP_OP_FLATTEN:
-		at = add_flatten(s, d, i, x);
+		at = add_flatten(s, g, i, x);
 		/* the same memory under two names: what reads either reads both */
 		readers[i] += at == x ? readers[d->input[0]] - 1 : 0;
 		return at;

@@ -5,7 +5,8 @@
  * kernels' builds. And what is not a number must be seen at the end of a network.
  */
 #include "base/mem.h"
-#include "nn/net.h"
+#include "engine.h"
+#include "graph64.h"
 #include "random_graph.h"
 
 #include <math.h>
@@ -427,6 +428,74 @@ static void test_overflow_is_seen(void **state)
 	cop_net_release(&net);
 }
 
+/* An image of one channel lies in memory as it would lie flat, but who reads it flat must read so many channels. */
+static int read_flat(struct cop_graph *g, enum cop_op op, int x)
+{
+	const struct cop_conv_spec one = {.out = 7, .kernel = {1, 1}};
+	switch (op) {
+	case COP_OP_CONV:
+		return cop_graph_conv(g, x, NULL, &one);
+	case COP_OP_BATCH_NORM:
+		return cop_graph_batch_norm(g, x, NULL);
+	case COP_OP_ADD:
+		return cop_graph_add(g, x, cop_graph_batch_norm(g, cop_graph_linear(g, x, NULL, 12, true), NULL));
+	case COP_OP_MAX_POOL:
+		return cop_graph_max_pool(g, x, &one);
+	case COP_OP_GLOBAL_AVG_POOL:
+		return cop_graph_global_avg_pool(g, x);
+	case COP_OP_FLATTEN:
+		return cop_graph_flatten(g, x);
+	case COP_OP_RELU:
+		return cop_graph_relu(g, x);
+	default:
+		return x;
+	}
+}
+
+static void check_flat(enum cop_op op, struct cop_stream *s)
+{
+	enum { BATCH = 9, CLASSES = 3 };
+	static const int32_t label[BATCH] = {0, 1, 2, 2, 1, 0, 1, 0, 2};
+	struct cop_graph g = {0};
+	struct cop_err err = {0};
+	struct engine e;
+	struct graph64 r;
+	int x = cop_graph_flatten(&g, cop_graph_input(&g, 1, 3, 4));
+	cop_graph_linear(&g, read_flat(&g, op, x), NULL, CLASSES, true);
+	if (cop_graph_finish(&g, CLASSES, &err))
+		fail_msg("%s", err.msg);
+	engine_init(&e, &g, BATCH, true);
+	cop_graph_draw(&e.net.graph, COP_INIT_KAIMING_NORMAL, 4, e.param, e.buffer);
+	graph64_init(&r, &e.net.graph, BATCH);
+	graph64_load(&r, e.param, e.buffer);
+	for (size_t i = 0; i < graph64_count(&r, 0); i++)
+		r.y[0][i] = (double)(float)cop_stream_normal(s);
+	graph64_forward(&r, true);
+	double wanted = graph64_loss(&r, label);
+	engine_forward(&e, r.y[0], label);
+	if (!(fabs(e.loss - wanted) < 1e-5))
+		fail_msg("%s of a flat image: the loss is %g, not %g", cop_op_name(op), e.loss, wanted);
+	engine_backward(&e);
+	graph64_backward(&r);
+	for (size_t i = 0; i < e.net.graph.params.total; i++)
+		if (!(fabs((double)e.grad[i] - r.grad[i]) <= 1e-5 * (1 + r.gross[i])))
+			fail_msg("%s of a flat image: a gradient is %g, not %g", cop_op_name(op), (double)e.grad[i],
+				 r.grad[i]);
+	graph64_release(&r);
+	engine_release(&e);
+}
+
+static void test_flat_images(void **state)
+{
+	(void)state;
+	static const enum cop_op ops[] = {COP_OP_LINEAR,  COP_OP_BATCH_NORM,      COP_OP_ADD,      COP_OP_RELU,
+					  COP_OP_FLATTEN, COP_OP_GLOBAL_AVG_POOL, COP_OP_MAX_POOL, COP_OP_CONV};
+	struct cop_stream s;
+	cop_stream_init(&s, 6, COP_PURPOSE_TEST, 14, 0);
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		check_flat(ops[i], &s);
+}
+
 /* Which kernels there are is chosen before main, so each build has a run of its own. */
 static void run_again(char **argv, const char *kernels)
 {
@@ -439,10 +508,9 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_odd_windows),
-		cmocka_unit_test(test_drawn_windows),
-		cmocka_unit_test(test_nan_is_seen),
-		cmocka_unit_test(test_overflow_is_seen),
+		cmocka_unit_test(test_odd_windows), cmocka_unit_test(test_drawn_windows),
+		cmocka_unit_test(test_nan_is_seen), cmocka_unit_test(test_overflow_is_seen),
+		cmocka_unit_test(test_flat_images),
 	};
 	const char *now = getenv("COPPICE_KERNELS");
 	print_message("# kernels: %s\n", cop_kernels()->name);
