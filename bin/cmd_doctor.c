@@ -46,6 +46,7 @@ static void add_machine(struct cop_table *t)
 	add(t, "processor", true, "%s, %d cores for this process", cop_cpu_name(cpu, sizeof(cpu)), cop_cpu_count());
 	add(t, "memory", true, "%.1f GiB, %.1f GiB of them for this process", (double)cop_memory_total() / (1 << 30),
 	    (double)cop_memory_limit() / (1 << 30));
+	add(t, "kernels", true, "%s, of our own: convolutions and what is between them", cop_kernels()->name);
 	add(t, "OpenBLAS", true, "%s", cop_cpu_library(blas, sizeof(blas)));
 	add(t, "HDF5", true, "%s", cop_h5_library(h5, sizeof(h5)));
 }
