@@ -23,6 +23,7 @@ struct cut {
 	struct cop_conv d;                            /* with a pointwise convolution's pixels in one column of rows */
 	int taps, in_g, out_g, in_blocks, out_blocks; /* of a group: channels, and blocks of COP_ROWS channels */
 	int cols, chunks, rows, row_blocks, strips, splits;
+	bool pointwise;             /* a row of the output sees the same row of the input, and no other */
 	bool whole;                 /* everything is read into shared scratch at once, and shared out by channels */
 	size_t in_pixel, out_pixel; /* scratch floats of a pixel: inputs, gradients of outputs */
 	size_t in_rows, out_rows;   /* most rows of scratch that a block needs */
@@ -59,6 +60,12 @@ static void size_scratch(struct cut *c, bool backward, int cols, int rows)
 	c->in_pixel = odd_lines((size_t)c->d.in_c * ld);
 	c->out_pixel = odd_lines((size_t)up8(c->out_g) * (size_t)c->d.groups * ld);
 	c->in_rows = c->out_rows = 0;
+	/* looking at every block of a large image takes a good part of the time of the product */
+	if (c->pointwise) {
+		c->in_rows = (size_t)rows;
+		c->out_rows = backward ? (size_t)rows : 0;
+		return;
+	}
 	for (int from = 0; from < c->d.out_h; from += rows) {
 		int to = least(from + rows, c->d.out_h);
 		struct cop_range in = cop_rows_seen(&c->d, from, to), out = cop_rows_needed(&c->d, from, to);
@@ -94,6 +101,7 @@ static struct cut begin_cut(const struct cop_conv *d)
 {
 	struct cut c = {.d = *d, .taps = d->kernel[0] * d->kernel[1]};
 	if (c.taps == 1 && d->stride[0] == 1 && d->stride[1] == 1 && d->padding[0] == 0 && d->padding[1] == 0) {
+		c.pointwise = true;
 		c.d.in_h = c.d.out_h = d->in_h * d->in_w;
 		c.d.in_w = c.d.out_w = 1;
 	}
