@@ -224,7 +224,10 @@ extern const struct cop_backend cop_cpu_backend;
 /* "auto", "cpu" or "cuda" by its number in that list. CUDA without a module is COP_EMISSING. */
 int cop_backend_open(int kind, const struct cop_backend **b, struct cop_err *err) COP_CHECKED;
 
-/* Threads that the CPU backend uses; 0: all that this process may use. Returns the number that was set. */
+/*
+ * Threads that the CPU backend uses; 0: all that this process may use. Returns the number that was set. Workspace is
+ * planned for as many as are set by then: it is no longer enough once more are.
+ */
 int cop_cpu_set_threads(int threads);
 
 /* The number that was set; and for now, how many of them to use (1 to that number). */
