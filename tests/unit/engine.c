@@ -71,14 +71,19 @@ static void place_input(struct engine *e, const double *x)
 				e->x[at(e, d, n, c, p)] = (float)*x++;
 }
 
+static void take_logits(struct engine *e, const float *y)
+{
+	for (int n = 0; n < e->batch; n++)
+		for (int k = 0; k < e->net.classes; k++)
+			e->logits[n * e->net.classes + k] = (double)y[k * e->work.ld + n];
+}
+
 void engine_forward(struct engine *e, const double *x, const int32_t *label)
 {
 	struct cop_loss loss;
 	place_input(e, x);
 	const float *y = cop_net_forward(&e->work, e->param, e->buffer, e->x);
-	for (int n = 0; n < e->batch; n++)
-		for (int k = 0; k < e->net.classes; k++)
-			e->logits[n * e->net.classes + k] = (double)y[k * e->work.ld + n];
+	take_logits(e, y);
 	e->work.backend->softmax_xent(e->net.classes, e->batch, e->work.ld, y, label,
 				      e->work.training ? cop_work_dlogits(&e->work) : NULL, &loss);
 	e->loss = loss.loss / e->batch;
@@ -87,6 +92,19 @@ void engine_forward(struct engine *e, const double *x, const int32_t *label)
 void engine_backward(struct engine *e)
 {
 	cop_net_backward(&e->work, e->param, e->grad);
+}
+
+void engine_evaluate_as_guest(struct engine *e, const double *x)
+{
+	struct cop_work guest;
+	struct cop_err err = {0};
+	if (cop_work_init(&guest, &e->net, e->work.backend, e->batch, false, &e->work, &err))
+		fail_msg("%s", err.msg);
+	if (!guest.guest)
+		fail_msg("evaluation wants more memory than training");
+	place_input(e, x);
+	take_logits(e, cop_net_forward(&guest, e->param, e->buffer, e->x));
+	cop_work_release(&guest);
 }
 
 void engine_keep(const struct engine *e, int node, double *keep)

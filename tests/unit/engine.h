@@ -26,6 +26,9 @@ void engine_forward(struct engine *e, const double *x, const int32_t *label);
 /* After engine_forward in training: `grad`. */
 void engine_backward(struct engine *e);
 
+/* After a pass in training: the logits of evaluation, by a work that borrows the memory of this one. */
+void engine_evaluate_as_guest(struct engine *e, const double *x);
+
 /* What a dropout of the graph does in this step: 1 keeps, 0 drops, (N,C,H,W). */
 void engine_keep(const struct engine *e, int node, double *keep);
 

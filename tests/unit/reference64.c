@@ -1,10 +1,7 @@
-/* A plain network in float64; see reference64.h. */
+/* Linear layers, the loss and optimizers in float64; see reference64.h. */
 #include "reference64.h"
 
-#include "base/mem.h"
-
 #include <math.h>
-#include <stdlib.h>
 
 void ref_linear(int in, int out, int batch, bool relu, const double *w, const double *b, const double *x, double *y)
 {
@@ -31,25 +28,6 @@ double ref_loss(int classes, int batch, const double *logits, const int32_t *lab
 		all += top + log(sum) - logits[label[n] * batch + n];
 	}
 	return all / batch;
-}
-
-double ref_net_loss(const struct cop_net *net, const double *param, const double *x, int batch, const int32_t *label)
-{
-	const struct cop_graph *g = &net->graph;
-	double *now = NULL;
-	for (int k = 0; k < g->n; k++) {
-		const struct cop_node *d = &g->node[k];
-		if (d->op != COP_OP_LINEAR)
-			continue;
-		double *y = cop_xcalloc((size_t)d->c * (size_t)batch, sizeof(*y));
-		ref_linear(g->node[d->input[0]].c, d->c, batch, k < g->n - 1, param + d->weight, param + d->bias_at,
-			   now ? now : x, y);
-		free(now);
-		now = y;
-	}
-	double loss = ref_loss(net->classes, batch, now, label);
-	free(now);
-	return loss;
 }
 
 void ref_sgd(const struct cop_sgd *o, double g, double *w, double *v)

@@ -1,21 +1,18 @@
 /*
- * A plain network in float64 to hold the engine against: loops as the formulas are written, the forward pass and the
- * loss alone. Gradients are had from it by central differences. Shapes are the engine's, without padding of the batch:
- * activations (features, batch).
+ * A linear layer, the loss and the optimizers in float64, as the formulas are written. Gradients are had from them by
+ * central differences. Shapes are the backend's, without padding of the batch: activations (features, batch). Whole
+ * networks: graph64.h.
  */
 #ifndef COP_TESTS_REFERENCE64_H
 #define COP_TESTS_REFERENCE64_H
 
-#include "nn/net.h"
+#include "compute/backend.h"
 
 /* y (out, batch) = w (out, in) x (in, batch) + b (out), then ReLU if asked. */
 void ref_linear(int in, int out, int batch, bool relu, const double *w, const double *b, const double *x, double *y);
 
 /* The mean softmax cross-entropy of logits (classes, batch). */
 double ref_loss(int classes, int batch, const double *logits, const int32_t *label);
-
-/* The mean loss of a whole network: param in the arena's layout, x (inputs, batch). */
-double ref_net_loss(const struct cop_net *net, const double *param, const double *x, int batch, const int32_t *label);
 
 /* Optimizers by PyTorch's definitions (torch.optim.SGD and Adam with L2 decay), one value at a time. t: from 1. */
 void ref_sgd(const struct cop_sgd *o, double g, double *w, double *v);

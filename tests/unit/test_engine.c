@@ -338,9 +338,12 @@ static void check_network(const struct by_name *c)
 static void test_networks(void **state)
 {
 	(void)state;
-	int64_t hidden[] = {30, 20};
+	int64_t hidden[] = {16, 1, 8, 5}, wide[] = {200, 100};
 	const struct by_name cases[] = {
-		{{.name = COP_MODEL_LENET, .hidden = {hidden, 2}}, 6, 60, 0},
+		{{.name = COP_MODEL_LENET}, 2, 7, 0},
+		{{.name = COP_MODEL_LENET, .hidden = {hidden, 1}}, 3, 1, 0},
+		{{.name = COP_MODEL_LENET, .hidden = {hidden, 4}}, 2, 33, 0},
+		{{.name = COP_MODEL_LENET, .hidden = {wide, 2}}, 14, 60, 0},
 		{{.name = COP_MODEL_CONV2}, 8, 5, 0},
 		{{.name = COP_MODEL_CONV4}, 8, 5, 0},
 		{{.name = COP_MODEL_CONV6}, 8, 5, 0},
@@ -356,12 +359,52 @@ static void test_networks(void **state)
 		check_network(&cases[i]);
 }
 
+/* A work of evaluation in the memory of one of training gives what one with memory of its own does. */
+static void test_guest(void **state)
+{
+	(void)state;
+	const struct cop_model_config m = {.name = COP_MODEL_RESNET, .depth = 20, .width = 0.5};
+	struct trial t;
+	struct cop_err err = {0};
+	begin(&t, 1, most_piece, "resnet as a guest");
+	t.batch = 5;
+	t.classes = 10;
+	if (cop_model_build(&t.g, &m, 3, 16, 16, t.classes, &err))
+		fail_msg("%s", err.msg);
+	set_up(&t, true, 1000);
+	engine_forward(&t.e, t.r.y[0], t.label);
+	engine_backward(&t.e);
+	engine_evaluate_as_guest(&t.e, t.r.y[0]);
+	memcpy(t.r.buffer, t.r.updated, t.e.net.graph.buffers.total * sizeof(double));
+	graph64_forward(&t.r, false);
+	compare_outputs(&t, t.e.loss);
+	tear_down(&t);
+}
+
+/* Activations and their gradients share memory: every node's output for itself would take 618 MB. */
+static void test_memory(void **state)
+{
+	(void)state;
+	const struct cop_model_config m = {.name = COP_MODEL_MOBILENET_V2};
+	const double most_megabytes = 260;
+	struct cop_net net;
+	struct cop_work w;
+	struct cop_err err = {0};
+	if (cop_net_init(&net, &m, 3, 64, 64, 1000, &err) ||
+	    cop_work_init(&w, &net, &cop_cpu_backend, 96, true, NULL, &err))
+		fail_msg("%s", err.msg);
+	double megabytes = (double)cop_work_bytes(&w) / 1e6;
+	print_message("# MobileNetV2, 96 images of 64x64: %.0f MB\n", megabytes);
+	assert_true(megabytes < most_megabytes);
+	cop_work_release(&w);
+	cop_net_release(&net);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pieces),
-		cmocka_unit_test(test_drawn_networks),
-		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_pieces), cmocka_unit_test(test_drawn_networks), cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_guest),  cmocka_unit_test(test_memory),
 	};
 	/* the other builds of the kernels are held against the reference with the pieces alone (tests/cli/kernels.sh)
 	 */

@@ -1,7 +1,6 @@
 /*
- * The engine's float32 gradients against central differences of an independent float64 reference: each layer and the
- * loss alone, then whole networks. Also the loss itself, the ranks of labels, and the optimizers with and without
- * masks.
+ * What the backend does for linear layers and the loss, in float32, against central differences of an independent
+ * float64 reference; the ranks of labels; the optimizers with and without masks. Whole networks: test_engine.c.
  */
 #include "base/mem.h"
 #include "base/rng.h"
@@ -17,7 +16,7 @@
 #include <cmocka.h>
 
 /* An error is the largest one of a tensor over the largest gradient in it. */
-static const double most_gradient = 1e-5, most_loss = 1e-6, nudge = 1e-6;
+static const double most_gradient = 1e-5, most_loss = 1e-6;
 
 static const struct cop_backend *const engine = &cop_cpu_backend;
 
@@ -326,106 +325,6 @@ static void test_ranks(void **state)
 	}
 }
 
-struct net_case {
-	int inputs, classes, batch;
-	int64_t hidden[4];
-	size_t nhidden;
-	size_t most; /* values of a tensor that are looked at; 0: all */
-};
-
-/* The engine's loss and gradients of one batch into `grad`. */
-static double engine_gradient(const struct cop_net *net, const float *param, const float *x, int batch,
-			      const int32_t *label, float *grad)
-{
-	struct cop_work w;
-	struct cop_loss loss;
-	struct cop_err err = {0};
-	if (cop_work_init(&w, net, engine, batch, true, NULL, &err))
-		fail_msg("%s", err.msg);
-	int inputs = net->graph.node[0].c;
-	float *in = floats((size_t)(inputs * w.ld));
-	for (int f = 0; f < inputs; f++)
-		memcpy(in + f * w.ld, x + f * batch, (size_t)batch * sizeof(float));
-	const float *logits = cop_net_forward(&w, param, NULL, in);
-	engine->softmax_xent(net->classes, batch, w.ld, logits, label, cop_work_dlogits(&w), &loss);
-	cop_net_backward(&w, param, grad);
-	cop_work_release(&w);
-	free(in);
-	return loss.loss / batch;
-}
-
-static void check_tensor(const struct cop_net *net, const struct cop_tensor *t, const float *grad, double *param,
-			 const double *x, int batch, const int32_t *label, size_t each, uint32_t seed)
-{
-	struct verdict v = {0};
-	for (size_t i = t->offset; i < t->offset + t->count; i += each) {
-		double kept = param[i];
-		param[i] = kept + nudge;
-		double up = ref_net_loss(net, param, x, batch, label);
-		param[i] = kept - nudge;
-		double down = ref_net_loss(net, param, x, batch, label);
-		param[i] = kept;
-		compare(&v, (double)grad[i], (up - down) / (2 * nudge));
-	}
-	judge(&v, most_gradient, seed, t->name);
-}
-
-static void check_net(const struct net_case *c, uint32_t seed)
-{
-	struct cop_net net;
-	struct cop_err err = {0};
-	struct cop_model_config m = {.hidden = {.v = (int64_t *)(uintptr_t)c->hidden, .n = c->nhidden}};
-	assert_int_equal(cop_net_init(&net, &m, c->inputs, 1, 1, c->classes, &err), 0);
-	size_t total = net.graph.params.total, nx = (size_t)(c->inputs * c->batch);
-	struct cop_stream s = random_from(seed);
-	float *param = floats(total), *grad = floats(total), *x = floats(nx);
-	double *param64 = doubles(total), *x64 = doubles(nx);
-	int32_t *label = cop_xcalloc((size_t)c->batch, sizeof(*label));
-	cop_graph_draw(&net.graph, COP_INIT_KAIMING_NORMAL, seed, param, NULL);
-	for (size_t k = 1; k < net.graph.params.n; k += 2) /* biases are drawn too, not left at 0 */
-		fill(&s, param + net.graph.params.tensor[k].offset, net.graph.params.tensor[k].count, 0.3);
-	fill(&s, x, nx, 1);
-	for (int i = 0; i < c->batch; i++)
-		label[i] = (int32_t)cop_stream_below(&s, (uint32_t)c->classes);
-	for (size_t i = 0; i < total; i++)
-		param64[i] = (double)param[i];
-	for (size_t i = 0; i < nx; i++)
-		x64[i] = (double)x[i];
-	struct verdict v = {0};
-	compare(&v, engine_gradient(&net, param, x, c->batch, label, grad),
-		ref_net_loss(&net, param64, x64, c->batch, label));
-	judge(&v, most_loss, seed, "loss of a network");
-	for (size_t k = 0; k < net.graph.params.n; k++)
-		check_tensor(&net, &net.graph.params.tensor[k], grad, param64, x64, c->batch, label,
-			     c->most && net.graph.params.tensor[k].count > c->most
-				     ? net.graph.params.tensor[k].count / c->most
-				     : 1,
-			     seed);
-	free(param);
-	free(grad);
-	free(x);
-	free(param64);
-	free(x64);
-	free(label);
-	cop_net_release(&net);
-}
-
-static void test_networks(void **state)
-{
-	(void)state;
-	const struct net_case cases[] = {
-		{.inputs = 12, .classes = 5, .batch = 7},
-		{.inputs = 12, .classes = 2, .batch = 1, .hidden = {6}, .nhidden = 1},
-		{.inputs = 20, .classes = 10, .batch = 16, .hidden = {9}, .nhidden = 1},
-		{.inputs = 30, .classes = 10, .batch = 17, .hidden = {21, 13}, .nhidden = 2},
-		{.inputs = 9, .classes = 3, .batch = 33, .hidden = {16, 1, 8, 5}, .nhidden = 4},
-		{.inputs = 784, .classes = 10, .batch = 20, .hidden = {60, 20}, .nhidden = 2, .most = 40},
-		{.inputs = 180, .classes = 10, .batch = 60, .hidden = {200, 100}, .nhidden = 2, .most = 40},
-	};
-	for (uint32_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++)
-		check_net(&cases[k], 1000 + k);
-}
-
 /* Fifty steps of both, with gradients that are given. 16,403 values: more than one of the engine's blocks. */
 enum { WEIGHTS = 16403, STEPS = 50 };
 
@@ -538,9 +437,8 @@ static void test_masked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_linear), cmocka_unit_test(test_softmax),  cmocka_unit_test(test_huge_logits),
-		cmocka_unit_test(test_ranks),  cmocka_unit_test(test_networks), cmocka_unit_test(test_optimizers),
-		cmocka_unit_test(test_masked),
+		cmocka_unit_test(test_linear), cmocka_unit_test(test_softmax),    cmocka_unit_test(test_huge_logits),
+		cmocka_unit_test(test_ranks),  cmocka_unit_test(test_optimizers), cmocka_unit_test(test_masked),
 	};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
  * A step of training asks for no memory: malloc and its kin are wrapped at link time, and counted from the third step
- * on. What libraries do inside themselves is not seen.
+ * on. What libraries do inside themselves is not seen. And the bits do not depend on the number of threads.
  */
 #include "data/glyphs.h"
 #include "nn/models.h"
@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -79,34 +80,51 @@ static void run(struct cop_trainer *t, int64_t step)
 		fail_msg("%s", err.msg);
 }
 
-/* Loaders of both kinds: in the step, and with a thread of their own. */
-static void check(const struct cop_model_config *m, int loader_threads)
-{
-	const struct cop_train_config train = {.epochs = 1,
-					       .batch = BATCH,
-					       .optimizer = COP_OPTIMIZER_SGD,
-					       .lr = 0.01,
-					       .momentum = 0.9,
-					       .warmup = (char *)(uintptr_t) "0ep"};
-	struct cop_data_config config = {.path = path, .crop_padding = 2, .flip = true};
+/* A trainer with its data, ready for the first step. */
+struct subject {
 	struct cop_data data;
+	struct cop_data_config config;
+	struct cop_train_config train;
 	struct cop_trainer t;
+};
+
+static void begin(struct subject *s, const struct cop_model_config *m, int loader_threads)
+{
 	struct cop_err err = {0};
-	if (cop_data_open(&data, &config, &err))
+	*s = (struct subject){.config = {.path = path, .crop_padding = 2, .flip = true}};
+	s->train = (struct cop_train_config){.epochs = 1,
+					     .batch = BATCH,
+					     .optimizer = COP_OPTIMIZER_SGD,
+					     .lr = 0.01,
+					     .momentum = 0.9,
+					     .warmup = (char *)(uintptr_t) "0ep"};
+	if (cop_data_open(&s->data, &s->config, &err))
 		fail_msg("%s", err.msg);
-	data.loader_threads = loader_threads;
-	if (cop_trainer_init(&t, m, &train, &data, &cop_cpu_backend, 0, &err))
+	s->data.loader_threads = loader_threads;
+	if (cop_trainer_init(&s->t, m, &s->train, &s->data, &cop_cpu_backend, 0, &err))
 		fail_msg("%s: %s", cop_model_name(m->name), err.msg);
-	cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 1);
-	run(&t, 2);
-	asked = 0;
-	run(&t, STEPS - 1);
-	if (asked)
-		fail_msg("%s: %ld allocations in %d steps", cop_model_name(m->name), (long)asked, STEPS - 3);
-	cop_trainer_release(&t);
-	cop_data_release(&data);
+	cop_trainer_draw(&s->t, COP_INIT_KAIMING_NORMAL, 1);
 }
 
+static void end(struct subject *s)
+{
+	cop_trainer_release(&s->t);
+	cop_data_release(&s->data);
+}
+
+static void check(const struct cop_model_config *m, int loader_threads)
+{
+	struct subject s;
+	begin(&s, m, loader_threads);
+	run(&s.t, 2);
+	asked = 0;
+	run(&s.t, STEPS - 1);
+	if (asked)
+		fail_msg("%s: %ld allocations in %d steps", cop_model_name(m->name), (long)asked, STEPS - 3);
+	end(&s);
+}
+
+/* Loaders of both kinds: in the step, and with a thread of their own. */
 static void test_steps(void **state)
 {
 	(void)state;
@@ -124,6 +142,42 @@ static void test_steps(void **state)
 	}
 }
 
+static bool same(const float *a, const float *b, size_t n)
+{
+	return memcmp(a, b, n * sizeof(*a)) == 0;
+}
+
+/* Networks wide enough to be cut into blocks for threads. */
+static void test_threads(void **state)
+{
+	(void)state;
+	const struct cop_model_config models[] = {
+		{.name = COP_MODEL_CONV2},
+		{.name = COP_MODEL_RESNET, .depth = 20},
+		{.name = COP_MODEL_VGG, .depth = 11, .width = 0.5},
+		{.name = COP_MODEL_MOBILENET_V2, .dropout = 0.2},
+	};
+	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+		struct subject alone, many;
+		cop_cpu_set_threads(1);
+		begin(&alone, &models[i], COP_LOADER_IN_STEP);
+		run(&alone.t, 3);
+		const struct cop_graph *g = &alone.t.net.graph;
+		for (int threads = 2; threads <= 4; threads++) {
+			cop_cpu_set_threads(threads);
+			begin(&many, &models[i], threads - 2);
+			run(&many.t, 3);
+			if (!same(alone.t.param, many.t.param, g->params.total) ||
+			    !same(alone.t.slot[0], many.t.slot[0], g->params.total) ||
+			    !same(alone.t.buffer, many.t.buffer, g->buffers.total))
+				fail_msg("%s, %d threads: other bits", cop_model_name(models[i].name), threads);
+			end(&many);
+		}
+		end(&alone);
+	}
+	cop_cpu_set_threads(2);
+}
+
 /* It counts at all. */
 static void test_counting(void **state)
 {
@@ -139,7 +193,8 @@ static void test_counting(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_counting), cmocka_unit_test(test_steps)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_counting), cmocka_unit_test(test_steps),
+					   cmocka_unit_test(test_threads)};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, make_data, remove_data);
 }

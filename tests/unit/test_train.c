@@ -320,11 +320,12 @@ static void measure(struct cop_trainer *t, const struct cop_part *part, struct c
 		fail_msg("%s", err.msg);
 }
 
-/* Parameters, optimizer state and history, bit for bit; the seconds may differ. */
+/* Parameters, running statistics, optimizer state and history, bit for bit; the seconds may differ. */
 static void assert_same(const struct cop_trainer *a, const struct cop_trainer *b, const char *when, int64_t number)
 {
 	size_t bytes = a->net.graph.params.total * sizeof(float);
 	bool same = a->step == b->step && a->history.n == b->history.n && memcmp(a->param, b->param, bytes) == 0;
+	same = same && memcmp(a->buffer, b->buffer, a->net.graph.buffers.total * sizeof(float)) == 0;
 	for (size_t s = 0; s < a->nslots; s++)
 		same = same && memcmp(a->slot[s], b->slot[s], bytes) == 0;
 	for (size_t i = 0; i < a->history.n && same; i++)
