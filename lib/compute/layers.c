@@ -5,7 +5,6 @@
 #include "compute/conv_priv.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 /* Channels that a thread takes at a time, so that their sums have room beside it. */
@@ -297,101 +296,4 @@ void cop_cpu_global_pool_backward(const struct cop_shape *in, const float *dy, c
 		cop_kernels()->add_scaled(&p, dy, scale, dx->g + at);
 	}
 	complete(in, dx);
-}
-
-/* Channels [first, first + channels) of a pool's window are a task: its pixels are read into scratch once. */
-enum { POOL_CHANNELS = 4 };
-
-static struct cop_shape shape_in(const struct cop_pool *p)
-{
-	const struct cop_conv *d = &p->window;
-	return (struct cop_shape){d->in_c, d->in_h, d->in_w, d->batch, d->ld};
-}
-
-static struct cop_shape shape_out(const struct cop_pool *p)
-{
-	const struct cop_conv *d = &p->window;
-	return (struct cop_shape){d->out_c, d->out_h, d->out_w, d->batch, d->ld};
-}
-
-size_t cop_cpu_pool_space(const struct cop_pool *p, int threads)
-{
-	struct cop_shape in = shape_in(p);
-	return (size_t)threads * (size_t)pixels(&in) * POOL_CHANNELS * (size_t)in.ld;
-}
-
-/* The channels' whole image, as it is read, into scratch. */
-static struct cop_panels read_channels(const struct cop_shape *in, const struct cop_activation *x, int first, float *to)
-{
-	size_t pixel = (size_t)POOL_CHANNELS * (size_t)in->ld;
-	struct cop_reading as = from_channel(&x->as, first);
-	for (int i = 0; i < pixels(in); i++) {
-		size_t at;
-		struct cop_panel p = panel_of(in, i, first, POOL_CHANNELS, &at);
-		cop_kernels()->read(&p, x->raw + at, &as, to + (size_t)i * pixel, p.ld);
-	}
-	return (struct cop_panels){to, COP_EVERY_ROW, in->w, pixel, (size_t)in->ld};
-}
-
-void cop_cpu_pool(const struct cop_pool *p, const struct cop_activation *x, float *y, float *space)
-{
-	struct cop_shape in = shape_in(p), out = shape_out(p);
-	const struct cop_conv *d = &p->window;
-	float scale = 1.0f / (float)(d->kernel[0] * d->kernel[1]);
-	size_t each = cop_cpu_pool_space(p, 1);
-#pragma omp parallel for schedule(static)
-	for (int first = 0; first < in.c; first += POOL_CHANNELS) {
-		float *scratch = space + (size_t)omp_get_thread_num() * each;
-		struct cop_panels from = read_channels(&in, x, first, scratch);
-		struct cop_taps t;
-		for (int i = 0; i < pixels(&out); i++) {
-			size_t at;
-			struct cop_panel panel = panel_of(&out, i, first, POOL_CHANNELS, &at);
-			cop_taps_in(d, &from, i / out.w, i % out.w, &t);
-			if (p->max)
-				cop_kernels()->pool_max(&panel, t.n, t.x, from.ld, y + at);
-			else
-				cop_kernels()->pool_sum(&panel, t.n, t.x, from.ld, scale, y + at);
-		}
-	}
-}
-
-/* Scatters the gradient of one output pixel. */
-static void scatter(const struct cop_pool *p, const struct cop_shape *in, const struct cop_panel *panel,
-		    const struct cop_taps *t, const struct cop_panels *from, int first, const float *dy, float *g)
-{
-	const struct cop_conv *d = &p->window;
-	float scale = 1.0f / (float)(d->kernel[0] * d->kernel[1]), *to[COP_WINDOW_MAX];
-	for (int k = 0; k < t->n; k++) {
-		size_t pixel = (size_t)(t->x[k] - from->base) / from->pixel;
-		to[k] = g + (pixel * (size_t)in->c + (size_t)first) * (size_t)in->ld;
-		if (!p->max)
-			cop_kernels()->add_scaled(panel, dy, scale, to[k]);
-	}
-	if (p->max)
-		cop_kernels()->pool_max_back(panel, t->n, t->x, from->ld, dy, to);
-}
-
-void cop_cpu_pool_backward(const struct cop_pool *p, const struct cop_activation *x, const float *dy,
-			   const struct cop_sink *dx, float *space)
-{
-	struct cop_shape in = shape_in(p), out = shape_out(p);
-	size_t each = cop_cpu_pool_space(p, 1);
-#pragma omp parallel for schedule(static)
-	for (int first = 0; first < in.c; first += POOL_CHANNELS) {
-		struct cop_panels from = read_channels(&in, x, first, space + (size_t)omp_get_thread_num() * each);
-		struct cop_taps t;
-		for (int i = 0; i < pixels(&in) && !dx->add; i++) {
-			size_t at;
-			struct cop_panel panel = panel_of(&in, i, first, POOL_CHANNELS, &at);
-			memset(dx->g + at, 0, (size_t)panel.rows * panel.ld * sizeof(float));
-		}
-		for (int i = 0; i < pixels(&out); i++) {
-			size_t at;
-			struct cop_panel panel = panel_of(&out, i, first, POOL_CHANNELS, &at);
-			cop_taps_in(&p->window, &from, i / out.w, i % out.w, &t);
-			scatter(p, &in, &panel, &t, &from, first, dy + at, dx->g);
-		}
-	}
-	complete(&in, dx);
 }
