@@ -50,7 +50,7 @@ char *cop_xasprintf(const char *fmt, ...)
 	return or_die(n < 0 ? NULL : s, strlen(fmt));
 }
 
-enum { LARGE_PAGE = 2 << 20, LARGE_FROM = 8 << 20 };
+enum { LARGE_PAGE = 2 << 20, LARGE_FROM = 32 << 20 };
 
 int cop_alloc(void *p, size_t n, size_t size, const char *what, struct cop_err *err)
 {
