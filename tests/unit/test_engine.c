@@ -406,8 +406,7 @@ int main(void)
 		cmocka_unit_test(test_pieces), cmocka_unit_test(test_drawn_networks), cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_guest),  cmocka_unit_test(test_memory),
 	};
-	/* the other builds of the kernels are held against the reference with the pieces alone (tests/cli/kernels.sh)
-	 */
+	/* tests/cli/kernels.sh holds the other builds of the kernels against the reference, with the pieces alone */
 	if (getenv("COPPICE_KERNELS"))
 		cmocka_set_test_filter("test_pieces");
 	cop_cpu_set_threads(2);
