@@ -218,8 +218,11 @@ static void test_photographs(void **state)
 		 : root ? root
 			: ".",
 		 shared ? shared : "/../shared");
-	if (glob(pattern, 0, NULL, &found) != 0)
+	if (glob(pattern, 0, NULL, &found) != 0) {
+		printf("ok photographs # SKIP no %s\n", pattern);
+		fflush(stdout);
 		skip();
+	}
 	double sum = 0, worst = 0;
 	for (size_t i = 0; i < found.gl_pathc; i++) {
 		double off = difference(found.gl_pathv[i], 64);
