@@ -1,7 +1,7 @@
 /* The CPU backend's loops over memory; see cpu_kernels.h. */
 #include "compute/cpu_kernels.h"
 
-#include "compute/clones.h"
+#include "base/clones.h"
 
 #include <math.h>
 #include <string.h>

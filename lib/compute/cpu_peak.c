@@ -1,8 +1,8 @@
 /* What the machine gives: the floors that benchmarks are held against. See backend.h. */
+#include "base/clones.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "compute/backend.h"
-#include "compute/clones.h"
 #include "compute/kernels.h"
 
 #include <cblas.h>

@@ -1,7 +1,7 @@
 /* Images become a network's input; see gather.h. */
 #include "compute/gather.h"
 
-#include "compute/clones.h"
+#include "base/clones.h"
 
 #include <stddef.h>
 #include <string.h>
