@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/order.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -143,12 +144,6 @@ static struct pass pass_at(const struct cop_conv_bench *b, const struct cop_conv
 	return p;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 /* The median, after one that is not counted. */
 static double time_passes(const struct cop_conv_bench *b, const struct cop_conv *d, bool image,
 			  void (*run)(struct pass *p))
@@ -166,8 +161,7 @@ static double time_passes(const struct cop_conv_bench *b, const struct cop_conv 
 		}
 		n++;
 	}
-	qsort(took, (size_t)n, sizeof(*took), by_value);
-	return took[n / 2];
+	return cop_median(took, (size_t)n);
 }
 
 void cop_conv_bench_time(const struct cop_conv_bench *b, const struct cop_conv *d, bool image,

@@ -2,6 +2,7 @@
 #include "base/clones.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "compute/backend.h"
 #include "compute/kernels.h"
 
@@ -90,12 +91,6 @@ static double copy_chunk(uint64_t *words, size_t each, size_t at, uint64_t *sum)
 	return cop_now() - begun;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 /* Of all threads at once; what is read and what is written both count. */
 static double memory_gbs(const struct memory *m, double (*move)(uint64_t *words, size_t each, size_t at, uint64_t *sum))
 {
@@ -106,8 +101,7 @@ static double memory_gbs(const struct memory *m, double (*move)(uint64_t *words,
 		double took[CHUNKS];
 		for (int t = 0; t < CHUNKS; t++)
 			took[t] = move(m->words + m->each * (size_t)k, m->each, CHUNK * (size_t)t, &sum);
-		qsort(took, CHUNKS, sizeof(*took), by_value);
-		all += 8.0 * CHUNK / took[CHUNKS / 2] * 1e-9;
+		all += 8.0 * CHUNK / cop_median(took, CHUNKS) * 1e-9;
 	}
 	/* the sum is used, so that the reading cannot be left out */
 	return sum == 0 ? all : 0;

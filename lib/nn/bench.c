@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "nn/trainer.h"
 
 #include <stdlib.h>
@@ -62,12 +63,6 @@ static int random_data(struct cop_data *d, const struct cop_bench_data *s, int64
 	return 0;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 /* Multiply-accumulates of a step, an image; what reads the image gives no gradient for it. */
 static double step_macs(const struct cop_net *net)
 {
@@ -105,12 +100,14 @@ static int time_steps(struct cop_trainer *t, int steps, struct cop_bench_step *o
 		rc = cop_trainer_run(t, t->step + 1, err);
 		took[n] = cop_now() - begun;
 	}
-	qsort(took, (size_t)n, sizeof(*took), by_value);
-	*out = (struct cop_bench_step){.seconds = took[n / 2],
-				       .images_per_second = (double)t->config->batch / took[n / 2],
-				       .flops = 2.0 * (double)t->config->batch * step_macs(&t->net),
-				       .data_wait = cop_trainer_data_wait(t),
-				       .work_bytes = cop_work_bytes(&t->work)};
+	if (!rc) {
+		double seconds = cop_median(took, (size_t)n);
+		*out = (struct cop_bench_step){.seconds = seconds,
+					       .images_per_second = (double)t->config->batch / seconds,
+					       .flops = 2.0 * (double)t->config->batch * step_macs(&t->net),
+					       .data_wait = cop_trainer_data_wait(t),
+					       .work_bytes = cop_work_bytes(&t->work)};
+	}
 	free(took);
 	return rc;
 }

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "base/rng.h"
 #include "prune/quantile.h"
 
@@ -19,12 +20,6 @@ static void fill(float *x, size_t n)
 		for (size_t i = b * BLOCK; i < n && i < (b + 1) * BLOCK; i++)
 			x[i] = (float)cop_stream_normal(&s);
 	}
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
 }
 
 int cop_bench_quantile(size_t n, int repeats, double *seconds, struct cop_err *err)
@@ -45,9 +40,8 @@ int cop_bench_quantile(size_t n, int repeats, double *seconds, struct cop_err *e
 		rc = cop_quantile(&source, q, sizeof(q) / sizeof(q[0]), 0, NULL, value, err);
 		took[r] = cop_now() - started;
 	}
-	qsort(took, (size_t)repeats, sizeof(*took), compare);
 	if (!rc)
-		*seconds = took[repeats / 2];
+		*seconds = cop_median(took, (size_t)repeats);
 	free(took);
 	free(x);
 	return rc;

@@ -1,5 +1,6 @@
 /* Training curves; see figures.h. */
 #include "base/mem.h"
+#include "base/order.h"
 #include "report/figures.h"
 #include "report/svg.h"
 
@@ -69,12 +70,6 @@ static void choose(struct curves *s, const struct cop_results *r, struct cop_cur
 	c->cells = r->ncells;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 static bool drawable(const double *row, enum cop_history_column column)
 {
 	return fabs(row[COP_HISTORY_STEP]) < 1e15 && fabs(row[column]) < 1e6;
@@ -108,7 +103,7 @@ static size_t gather_points(const struct curves *s, bool from_start, double *v)
 			if (drawable(h->row[k], s->column) && (from_start || h->row[k][COP_HISTORY_STEP] > after))
 				v[n++] = s->scale * h->row[k][s->column];
 	}
-	qsort(v, n, sizeof(*v), by_value);
+	qsort(v, n, sizeof(*v), cop_compare_doubles);
 	return n;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "base/str.h"
 
 #include <math.h>
@@ -95,12 +96,6 @@ static void add_planned(struct cop_grid *g, size_t *qcap, size_t *rcap, const st
 	cJSON_Delete(json);
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 static int by_step(const void *a, const void *b)
 {
 	const struct cop_grid_reset *x = a, *y = b;
@@ -181,7 +176,7 @@ void cop_grid_init(struct cop_grid *g, const struct cop_results *r)
 	}
 	add_planned(g, &qcap, &rcap, r);
 	if (g->nq)
-		qsort(g->quantile, g->nq, sizeof(*g->quantile), by_value);
+		qsort(g->quantile, g->nq, sizeof(*g->quantile), cop_compare_doubles);
 	if (g->nr)
 		qsort(g->reset, g->nr, sizeof(*g->reset), by_step);
 	g->left = cop_xcalloc(g->nq, sizeof(*g->left));
