@@ -59,19 +59,13 @@ static void size_scratch(struct cut *c, bool backward, int cols, int rows)
 	c->row_blocks = (c->d.out_h + rows - 1) / rows;
 	c->in_pixel = odd_lines((size_t)c->d.in_c * ld);
 	c->out_pixel = odd_lines((size_t)up8(c->out_g) * (size_t)c->d.groups * ld);
-	c->in_rows = c->out_rows = 0;
 	/* looking at every block of a large image takes a good part of the time of the product */
-	if (c->pointwise) {
-		c->in_rows = (size_t)rows;
-		c->out_rows = backward ? (size_t)rows : 0;
-		return;
-	}
-	for (int from = 0; from < c->d.out_h; from += rows) {
-		int to = least(from + rows, c->d.out_h);
-		struct cop_range in = cop_rows_seen(&c->d, from, to), out = cop_rows_needed(&c->d, from, to);
-		c->in_rows = (size_t)most((int)c->in_rows, in.to - in.from);
-		c->out_rows = backward ? (size_t)most((int)c->out_rows, out.to - out.from) : 0;
-	}
+	if (c->pointwise)
+		c->in_rows = c->out_rows = (size_t)rows;
+	else
+		cop_most_rows(&c->d, rows, &c->in_rows, &c->out_rows);
+	if (!backward)
+		c->out_rows = 0;
 }
 
 static size_t panel_floats(const struct cut *c)
@@ -112,13 +106,18 @@ static struct cut begin_cut(const struct cop_conv *d)
 	return c;
 }
 
+/* Into how many parts the channels can be shared out; those of several groups are not. */
+static int most_splits(const struct cut *c, int blocks)
+{
+	return c->d.groups > 1 ? 1 : most(blocks * COP_ROWS / SPLIT, 1);
+}
+
 static struct cut cut_forward(const struct cop_conv *d)
 {
 	struct cut c = begin_cut(d);
 	choose_block(&c, false, FORWARD_BYTES);
 	c.strips = least(c.row_blocks * c.chunks, STRIPS);
-	c.splits = c.strips < TASKS ? least((TASKS + c.strips - 1) / c.strips, most(c.out_blocks * COP_ROWS / SPLIT, 1))
-				    : 1;
+	c.splits = least((TASKS + c.strips - 1) / c.strips, most_splits(&c, c.out_blocks));
 	return c;
 }
 
@@ -135,7 +134,7 @@ static struct cut cut_backward(const struct cop_conv *d)
 		size_scratch(&c, true, c.d.ld, c.d.out_h);
 		c.whole = true;
 		c.strips = least(c.d.in_h, COP_PARTS);
-		c.splits = most(c.in_blocks * COP_ROWS / SPLIT, 1);
+		c.splits = most_splits(&c, c.in_blocks);
 		return c;
 	}
 	choose_block(&c, true, BACKWARD_BYTES);
@@ -250,9 +249,7 @@ static void read_gradient(const struct cut *c, const struct cop_gradient *dy, in
 	int padded = up8(c->out_g);
 	for (int g = 0; g < c->d.groups; g++, to += (size_t)padded * ld) {
 		int first = g * c->out_g;
-		struct cop_slope s = dy->slope;
-		if (s.a)
-			s = (struct cop_slope){s.a + first, s.b + first, s.c + first, s.mean + first};
+		struct cop_slope s = cop_slope_from(&dy->slope, first);
 		cop_kernels()->read_slope(&p, dy->g + at + (size_t)first * row,
 					  s.a ? dy->raw + at + (size_t)first * row : NULL, &s, to, ld);
 		memset(to + (size_t)c->out_g * ld, 0, (size_t)(padded - c->out_g) * ld * sizeof(float));
@@ -329,8 +326,7 @@ static void forward_rows(const struct forward *f, int chunk, struct cop_range ro
 
 static struct cop_range block_rows(const struct cut *c, int block)
 {
-	int from = block % c->row_blocks * c->rows;
-	return (struct cop_range){from, least(from + c->rows, c->d.out_h)};
+	return cop_block_rows(&c->d, c->row_blocks, c->rows, block);
 }
 
 static void forward_task(const struct forward *f, int strip, int split, float *scratch)
@@ -359,8 +355,6 @@ void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, 
 		return;
 	}
 	struct forward f = {cut_forward(d), x, space, out};
-	if (f.c.d.groups > 1)
-		f.c.splits = 1;
 	pack_forward(&f.c, w, space);
 	float *scratch = space + packed_forward(&f.c);
 	size_t each = thread_floats(&f.c);
@@ -575,8 +569,6 @@ void cop_conv_backward(const struct cop_conv *d, const struct cop_gradient *dy, 
 		return;
 	}
 	struct backward b = {.c = cut_backward(d), .dy = dy, .x = x, .dx = dx, .packed = space};
-	if (b.c.d.groups > 1)
-		b.c.splits = 1;
 	int strips = b.c.whole ? 1 : b.c.strips;
 	pack_backward(&b.c, w, space);
 	b.dw_part = space + packed_backward(&b.c);
@@ -593,11 +585,8 @@ void cop_conv_backward(const struct cop_conv *d, const struct cop_gradient *dy, 
 			backward_strip(&b, s, scratch + (size_t)omp_get_thread_num() * each);
 	}
 	unpack_weights(&b.c, strips, b.dw_part, dw);
-	for (int i = 0; i < d->out_c && db; i++) {
-		db[i] = b.db_part[i];
-		for (int s = 1; s < strips; s++)
-			db[i] += b.db_part[s * d->out_c + i];
-	}
+	if (db)
+		cop_add_strips(b.db_part, strips, d->out_c, db);
 	if (dx && dx->sums)
 		dx->sums->parts = b.c.strips;
 }

@@ -54,6 +54,19 @@ struct cop_range cop_to_read(struct cop_held *h, int chunk, struct cop_range wan
 /* Part s of n things cut into `parts`. */
 struct cop_range cop_part(int n, int parts, int s);
 
+/* Output rows of a block, where each image has row_blocks of `rows` rows; blocks of a chunk come one after another. */
+struct cop_range cop_block_rows(const struct cop_conv *d, int row_blocks, int rows, int block);
+
+/* The most rows of input that a block of `rows` output rows sees, and of the output's gradient that it needs. */
+void cop_most_rows(const struct cop_conv *d, int rows, size_t *seen, size_t *needed);
+
+/* The same for channels from `first` on. */
+struct cop_reading cop_reading_from(const struct cop_reading *r, int first);
+struct cop_slope cop_slope_from(const struct cop_slope *s, int first);
+
+/* out (n) = the sum of part (strips, n), in the strips' order. */
+void cop_add_strips(const float *part, int strips, int n, float *out);
+
 /* Bias, cutting off and sums of an output's panel, channels from `first`; lanes: of those channels. */
 void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes);
 

@@ -31,14 +31,9 @@ static void size_rows(struct cut *c, bool backward, int rows)
 {
 	c->rows = rows;
 	c->row_blocks = (c->d.out_h + rows - 1) / rows;
-	c->in_rows = c->out_rows = 0;
-	for (int from = 0; from < c->d.out_h; from += rows) {
-		int to = least(from + rows, c->d.out_h);
-		struct cop_range in = cop_rows_seen(&c->d, from, to), out = cop_rows_needed(&c->d, from, to);
-		size_t seen = (size_t)(in.to - in.from), needed = backward ? (size_t)(out.to - out.from) : 0;
-		c->in_rows = seen > c->in_rows ? seen : c->in_rows;
-		c->out_rows = needed > c->out_rows ? needed : c->out_rows;
-	}
+	cop_most_rows(&c->d, rows, &c->in_rows, &c->out_rows);
+	if (!backward)
+		c->out_rows = 0;
 }
 
 static size_t panel_floats(const struct cut *c)
@@ -104,9 +99,7 @@ static struct cop_panels read_input(const struct cut *c, const struct cop_activa
 				    int first, int chunk, struct cop_range r, float *to)
 {
 	struct cop_panels all = {to, (int)c->in_rows, c->d.in_w, c->pixel, c->ld};
-	struct cop_reading as = v->as;
-	if (as.scale)
-		as.scale += first, as.shift += first;
+	struct cop_reading as = cop_reading_from(&v->as, first);
 	for (int y = r.from; y < r.to; y++)
 		for (int x = 0; x < c->d.in_w; x++)
 			cop_kernels()->read(p, v->raw + place(c, y, x, c->d.in_w, first, chunk), &as,
@@ -118,9 +111,7 @@ static struct cop_panels read_gradient(const struct cut *c, const struct cop_gra
 				       int first, int chunk, struct cop_range r, float *to)
 {
 	struct cop_panels all = {to, (int)c->out_rows, c->d.out_w, c->pixel, c->ld};
-	struct cop_slope s = dy->slope;
-	if (s.a)
-		s = (struct cop_slope){s.a + first, s.b + first, s.c + first, s.mean + first};
+	struct cop_slope s = cop_slope_from(&dy->slope, first);
 	for (int y = r.from; y < r.to; y++)
 		for (int x = 0; x < c->d.out_w; x++) {
 			size_t at = place(c, y, x, c->d.out_w, first, chunk);
@@ -157,8 +148,7 @@ static void forward_block(const struct forward *f, int block, int chunk, struct 
 
 static struct cop_range rows_of(const struct cut *c, int block)
 {
-	int from = block % c->row_blocks * c->rows;
-	return (struct cop_range){from, least(from + c->rows, c->d.out_h)};
+	return cop_block_rows(&c->d, c->row_blocks, c->rows, block);
 }
 
 static void forward_task(const struct forward *f, int task, float *scratch)
@@ -280,16 +270,9 @@ void cop_depthwise_backward(const struct cop_conv *d, const struct cop_gradient 
 #pragma omp parallel for schedule(dynamic)
 	for (int k = 0; k < tasks; k++)
 		backward_task(&b, k, next + (size_t)omp_get_thread_num() * each);
-	for (int i = 0; i < n; i++) {
-		dw[i] = b.dw_part[i];
-		for (int s = 1; s < strips; s++)
-			dw[i] += b.dw_part[s * n + i];
-	}
-	for (int i = 0; i < d->in_c && db; i++) {
-		db[i] = b.db_part[i];
-		for (int s = 1; s < strips; s++)
-			db[i] += b.db_part[s * d->in_c + i];
-	}
+	cop_add_strips(b.dw_part, strips, n, dw);
+	if (db)
+		cop_add_strips(b.db_part, strips, d->in_c, db);
 	if (dx && dx->sums)
 		dx->sums->parts = strips;
 }

@@ -95,14 +95,6 @@ static struct cop_panel panel_of(const struct cop_shape *s, int pixel, int first
 		.rows = least(channels, s->c - first), .cols = s->ld, .valid = s->batch, .ld = (size_t)s->ld};
 }
 
-static struct cop_reading from_channel(const struct cop_reading *r, int first)
-{
-	struct cop_reading as = *r;
-	if (as.scale)
-		as.scale += first, as.shift += first;
-	return as;
-}
-
 /* Blocks of channels times parts of the pixels: what the layers with sums are cut into. */
 struct grid {
 	int blocks, parts;
@@ -212,7 +204,7 @@ void cop_cpu_flatten(const struct cop_shape *s, const struct cop_activation *x, 
 		for (int i = 0; i < n; i++) {
 			size_t at;
 			struct cop_panel p = panel_of(s, i, c, 1, &at);
-			struct cop_reading as = from_channel(&x->as, c);
+			struct cop_reading as = cop_reading_from(&x->as, c);
 			cop_kernels()->read(&p, x->raw + at, &as, y + (size_t)(c * n + i) * p.ld, p.ld);
 		}
 }
@@ -265,7 +257,7 @@ static void mean_of(const struct cop_shape *in, const struct cop_activation *x, 
 {
 	int n = pixels(in), cols = least(COLUMNS, in->ld - from), valid = least(cols, in->batch - from);
 	struct cop_panel p = {.rows = 1, .cols = cols, .valid = valid > 0 ? valid : 0, .ld = (size_t)in->ld};
-	struct cop_reading as = from_channel(&x->as, c);
+	struct cop_reading as = cop_reading_from(&x->as, c);
 	float row[COLUMNS], *out = y + (size_t)c * p.ld + from;
 	memset(out, 0, (size_t)cols * sizeof(*out));
 	for (int i = 0; i < n; i++) {

@@ -77,9 +77,7 @@ static size_t place(const struct cut *c, const struct tile *t, size_t i)
 
 static struct cop_panels read_tile(const struct cut *c, const struct tile *t, const struct cop_activation *x, float *to)
 {
-	struct cop_reading as = x->as;
-	if (as.scale)
-		as.scale += t->first, as.shift += t->first;
+	struct cop_reading as = cop_reading_from(&x->as, t->first);
 	size_t pixels = (size_t)c->d.in_h * (size_t)c->d.in_w;
 	for (size_t i = 0; i < pixels; i++)
 		cop_kernels()->read(&t->panel, x->raw + place(c, t, i), &as, to + i * c->pixel, (size_t)c->cols);

@@ -49,6 +49,40 @@ struct cop_range cop_rows_needed(const struct cop_conv *d, int from, int to)
 	return (struct cop_range){least(from, first), least(most(to, last + 1), d->out_h)};
 }
 
+struct cop_range cop_block_rows(const struct cop_conv *d, int row_blocks, int rows, int block)
+{
+	int from = block % row_blocks * rows;
+	return (struct cop_range){from, least(from + rows, d->out_h)};
+}
+
+void cop_most_rows(const struct cop_conv *d, int rows, size_t *seen, size_t *needed)
+{
+	int in_most = 0, out_most = 0;
+	for (int from = 0; from < d->out_h; from += rows) {
+		int to = least(from + rows, d->out_h);
+		struct cop_range in = cop_rows_seen(d, from, to), out = cop_rows_needed(d, from, to);
+		in_most = most(in_most, in.to - in.from);
+		out_most = most(out_most, out.to - out.from);
+	}
+	*seen = (size_t)in_most;
+	*needed = (size_t)out_most;
+}
+
+struct cop_reading cop_reading_from(const struct cop_reading *r, int first)
+{
+	struct cop_reading as = *r;
+	if (as.scale)
+		as.scale += first, as.shift += first;
+	return as;
+}
+
+struct cop_slope cop_slope_from(const struct cop_slope *s, int first)
+{
+	if (!s->a)
+		return *s;
+	return (struct cop_slope){s->a + first, s->b + first, s->c + first, s->mean + first};
+}
+
 struct cop_range cop_to_read(struct cop_held *h, int chunk, struct cop_range wanted)
 {
 	struct cop_range r = wanted;
@@ -106,6 +140,15 @@ void cop_store_sums(const float *lanes, int n, float *part)
 		part[i] = (float)cop_lanes_sum(lanes + (size_t)i * COP_LANES);
 }
 
+void cop_add_strips(const float *part, int strips, int n, float *out)
+{
+	for (int i = 0; i < n; i++) {
+		out[i] = part[i];
+		for (int s = 1; s < strips; s++)
+			out[i] += part[s * n + i];
+	}
+}
+
 void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes)
 {
 	if (o->bias || o->lo > -INFINITY || o->hi < INFINITY)
@@ -118,9 +161,7 @@ void cop_finish_sink(const struct cop_sink *s, const struct cop_panel *p, int fi
 {
 	if (!s->last || (!s->cuts && !s->sums))
 		return;
-	struct cop_reading as = s->of.as;
-	if (as.scale)
-		as.scale += first, as.shift += first;
+	struct cop_reading as = cop_reading_from(&s->of.as, first);
 	cop_kernels()->finish(p, s->g + at, s->of.raw + at, &as, s->mean ? s->mean + first : NULL,
 			      s->sums ? lanes : NULL);
 }
