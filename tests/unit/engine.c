@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "base/mem.h"
+#include "floats.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,15 +15,6 @@
 
 /* What lies beyond the batch belongs to nobody, and must not show in any result. */
 static const float beyond = -1000;
-
-static float *floats(size_t n)
-{
-	float *p = NULL;
-	struct cop_err err = {0};
-	if (cop_alloc(&p, n, sizeof(*p), "a test", &err))
-		fail_msg("%s", err.msg);
-	return p;
-}
 
 static size_t features(const struct cop_node *d)
 {

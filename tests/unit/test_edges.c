@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "engine.h"
+#include "floats.h"
 #include "graph64.h"
 #include "random_graph.h"
 
@@ -26,20 +27,9 @@ static const struct cop_backend *const engine = &cop_cpu_backend;
 static const double most = 1e-4;
 enum { GUARD = 64 };
 
-static float *floats(size_t n, float value)
-{
-	float *p = NULL;
-	struct cop_err err = {0};
-	if (cop_alloc(&p, n, sizeof(*p), "a test", &err))
-		fail_msg("%s", err.msg);
-	for (size_t i = 0; i < n; i++)
-		p[i] = value;
-	return p;
-}
-
 static float *normal(struct cop_stream *s, size_t n)
 {
-	float *p = floats(n, 0);
+	float *p = floats(n);
 	for (size_t i = 0; i < n; i++)
 		p[i] = (float)cop_stream_normal(s);
 	return p;
@@ -142,7 +132,7 @@ static void end(struct trial *t)
 static float *workspace(const struct cop_conv *d, bool backward, size_t *n)
 {
 	*n = engine->conv_space(d, backward);
-	float *space = floats(*n + GUARD, NAN);
+	float *space = floats_of(*n + GUARD, NAN);
 	for (size_t i = *n; i < *n + GUARD; i++)
 		space[i] = 12345;
 	return space;
@@ -163,11 +153,11 @@ static void run(const struct trial *t, int threads, struct result *r)
 	const struct cop_conv *d = &t->d;
 	size_t n;
 	cop_cpu_set_threads(threads);
-	*r = (struct result){floats(t->ny, NAN),
-			     floats(t->nx, NAN),
-			     floats(t->nw, NAN),
-			     floats((size_t)d->out_c, NAN),
-			     floats((size_t)(2 * COP_PARTS * d->out_c), 0),
+	*r = (struct result){floats_of(t->ny, NAN),
+			     floats_of(t->nx, NAN),
+			     floats_of(t->nw, NAN),
+			     floats_of((size_t)d->out_c, NAN),
+			     floats((size_t)(2 * COP_PARTS * d->out_c)),
 			     0};
 	const struct cop_activation x = {t->x, {.lo = -INFINITY, .hi = INFINITY}};
 	const struct cop_gradient dy = {.g = t->dy};
@@ -369,8 +359,8 @@ static void run_net(const struct cop_net *net, bool training, float pixels, floa
 		fail_msg("%s", err.msg);
 	struct cop_stream s;
 	cop_stream_init(&s, 5, COP_PURPOSE_TEST, 13, 0);
-	float *x = normal(&s, (size_t)(2 * 4 * 4 * w.ld)), *param = floats(g->params.total, 0),
-	      *buffer = floats(g->buffers.total + 1, 0);
+	float *x = normal(&s, (size_t)(2 * 4 * 4 * w.ld)), *param = floats(g->params.total),
+	      *buffer = floats(g->buffers.total + 1);
 	for (int i = 0; i < 2 * 4 * 4; i++)
 		x[i * w.ld] *= pixels;
 	cop_graph_draw(g, COP_INIT_KAIMING_NORMAL, 3, param, buffer);

@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "floats.h"
 #include "reference64.h"
 
 #include <math.h>
@@ -19,15 +20,6 @@
 static const double most_gradient = 1e-5, most_loss = 1e-6;
 
 static const struct cop_backend *const engine = &cop_cpu_backend;
-
-static float *floats(size_t n)
-{
-	float *p = NULL;
-	struct cop_err err = {0};
-	if (cop_alloc(&p, n, sizeof(*p), "a test", &err))
-		fail_msg("%s", err.msg);
-	return p;
-}
 
 static double *doubles(size_t n)
 {

@@ -4,6 +4,7 @@
  * shared memory begins as NaN, and an evaluation borrows it between two steps.
  */
 #include "base/mem.h"
+#include "floats.h"
 #include "nn/net.h"
 #include "random_graph.h"
 
@@ -19,17 +20,6 @@
 enum { CLASSES = 5, STEPS = 2 };
 
 static const struct cop_backend *const engine = &cop_cpu_backend;
-
-static float *floats(size_t n, float value)
-{
-	float *p = NULL;
-	struct cop_err err = {0};
-	if (cop_alloc(&p, n, sizeof(*p), "a test", &err))
-		fail_msg("%s", err.msg);
-	for (size_t i = 0; i < n; i++)
-		p[i] = value;
-	return p;
-}
 
 /* A node of the one shape that all of them have, of any that there are. */
 static int any(struct cop_stream *s, const struct cop_graph *g)
@@ -128,8 +118,8 @@ static void part(struct side *d)
 	for (size_t i = 1; i < n; i++) {
 		const struct cop_stage *t = &d->net.stages.stage[i];
 		size_t size = (size_t)t->c * (size_t)t->h * (size_t)t->w * (size_t)d->work.ld;
-		d->work.raw[i] = d->own[i] = floats(size, NAN);
-		d->work.grad[i] = d->own[n + i] = floats(size, NAN);
+		d->work.raw[i] = d->own[i] = floats_of(size, NAN);
+		d->work.grad[i] = d->own[n + i] = floats_of(size, NAN);
 	}
 }
 
@@ -145,12 +135,12 @@ static void begin(struct side *d, uint32_t seed, bool shared)
 	    cop_work_init(&d->eval, &d->net, engine, batch, false, &d->work, &err))
 		fail_msg("seed %u: %s", seed, err.msg);
 	const struct cop_graph *g = &d->net.graph;
-	d->param = floats(g->params.total, 0);
-	d->grad = floats(g->params.total, 0);
-	d->buffer = floats(g->buffers.total + 1, 0);
+	d->param = floats(g->params.total);
+	d->grad = floats(g->params.total);
+	d->buffer = floats(g->buffers.total + 1);
 	cop_graph_draw(g, COP_INIT_KAIMING_NORMAL, seed, d->param, d->buffer);
 	size_t n = (size_t)(3 * g->node[0].h * g->node[0].w * d->work.ld);
-	d->x = floats(n, 0);
+	d->x = floats(n);
 	struct cop_stream s;
 	cop_stream_init(&s, seed, COP_PURPOSE_TEST, 8, 0);
 	for (size_t i = 0; i < n; i++)
@@ -194,7 +184,7 @@ static void step(struct side *d, int64_t at)
 	engine->softmax_xent(CLASSES, w->batch, w->ld, logits, label, cop_work_dlogits(w), &loss);
 	d->loss = loss.loss;
 	cop_net_backward(w, d->param, d->grad);
-	float *velocity = floats(d->net.graph.params.total, 0);
+	float *velocity = floats(d->net.graph.params.total);
 	engine->sgd(&o, d->net.graph.params.total, d->grad, NULL, d->param, velocity);
 	free(velocity);
 }
