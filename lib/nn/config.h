@@ -49,8 +49,14 @@ struct cop_data_config {
 enum cop_optimizer_name { COP_OPTIMIZER_SGD, COP_OPTIMIZER_ADAM };
 #define COP_OPTIMIZER_CHOICES "sgd|adam"
 
-enum cop_schedule_name { COP_SCHEDULE_CONSTANT, COP_SCHEDULE_STEP, COP_SCHEDULE_COSINE, COP_SCHEDULE_EXPONENTIAL };
-#define COP_SCHEDULE_CHOICES "constant|step|cosine|exponential"
+enum cop_schedule_name {
+	COP_SCHEDULE_CONSTANT,
+	COP_SCHEDULE_STEP,
+	COP_SCHEDULE_COSINE,
+	COP_SCHEDULE_LINEAR,
+	COP_SCHEDULE_EXPONENTIAL
+};
+#define COP_SCHEDULE_CHOICES "constant|step|cosine|linear|exponential"
 
 struct cop_train_config {
 	int64_t epochs, batch;

@@ -84,6 +84,8 @@ double cop_schedule_lr(const struct cop_schedule *s, int64_t t)
 		return s->lr * pow(s->gamma, passed(s, t));
 	case COP_SCHEDULE_COSINE:
 		return s->final_lr + (s->lr - s->final_lr) * 0.5 * (1 + cos(M_PI * u));
+	case COP_SCHEDULE_LINEAR:
+		return s->lr + (s->final_lr - s->lr) * u;
 	case COP_SCHEDULE_EXPONENTIAL:
 		return s->lr * pow(s->gamma, (double)t / (double)s->steps_per_epoch);
 	}

@@ -23,7 +23,8 @@ void cop_schedule_release(struct cop_schedule *s);
 /*
  * The learning rate of step t (from 0). Warm-up: lr (t+1)/W for t < W. Then with u = (t-W)/(T-W):
  * constant: lr; step: lr gamma^(milestones passed); cosine: final + (lr-final)(1+cos(pi u))/2 (Loshchilov & Hutter
- * 2017); exponential: lr gamma^(t/steps per epoch).
+ * 2017); linear: lr + (final-lr) u, with a warm-up the one cycle of Smith 2018; exponential: lr gamma^(t/steps per
+ * epoch).
  */
 double cop_schedule_lr(const struct cop_schedule *s, int64_t t);
 

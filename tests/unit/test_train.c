@@ -132,6 +132,9 @@ static void test_schedules(void **state)
 					wanted = t < 35 ? 0.4 : t < 77 ? 0.4 * 0.2 : 0.4 * 0.04;
 				else if (name == COP_SCHEDULE_COSINE)
 					wanted = 0.004 + 0.198 * (1 + cos(M_PI * (double)(t - w) / (double)(110 - w)));
+				else if (name == COP_SCHEDULE_LINEAR)
+					wanted = (0.4 * (double)(110 - t) + 0.004 * (double)(t - w)) /
+						 (double)(110 - w);
 				else if (name == COP_SCHEDULE_EXPONENTIAL)
 					wanted = 0.4 * exp(log(0.2) * (double)t / 11);
 				near(cop_schedule_lr(&s, t), wanted);
