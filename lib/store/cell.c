@@ -30,15 +30,17 @@ enum { ROWS_MAX = 10000000 };
 	}
 const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_I64, index),     FIELD(COP_FIELD_I64, replicate),
+	FIELD(COP_FIELD_I64, round),     FIELD(COP_FIELD_I64, same_as),
 	FIELD(COP_FIELD_F64, quantile),  FIELD(COP_FIELD_F64, threshold),
 	FIELD(COP_FIELD_TEXT, reset),    FIELD(COP_FIELD_I64, reset_step),
 	FIELD(COP_FIELD_I64, total),     FIELD(COP_FIELD_I64, nnz),
 	FIELD(COP_FIELD_F64, test_top1), FIELD(COP_FIELD_F64, test_top5),
 	FIELD(COP_FIELD_F64, test_loss), FIELD(COP_FIELD_F64, val_top1),
 	FIELD(COP_FIELD_F64, seconds),   FIELD(COP_FIELD_F64, images_per_second),
-	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_I64, restarts),
-	FIELD(COP_FIELD_TEXT, host),     FIELD(COP_FIELD_TEXT, device),
-	FIELD(COP_FIELD_TEXT, job),
+	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_F64, began),
+	FIELD(COP_FIELD_F64, ended),     FIELD(COP_FIELD_F64, joules),
+	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
+	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
 };
 const size_t cop_row_nfields = sizeof(cop_row_fields) / sizeof(cop_row_fields[0]);
 

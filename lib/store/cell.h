@@ -12,12 +12,17 @@ enum { COP_TEXT = 64 };
 /* One row of the table of cells. Fractions, not percent; NaN where there is no value. */
 struct cop_row {
 	int64_t index, replicate;
+	int64_t round;   /* of iterative pruning, from 1; 1 where there is one only */
+	int64_t same_as; /* the cell whose result this is, mask and reset step being the same; -1: its own */
 	double quantile, threshold;
 	char reset[COP_TEXT]; /* as the experiment says it: "3ep" */
 	int64_t reset_step, total, nnz;
 	double test_top1, test_top5, test_loss, val_top1;
 	double seconds, images_per_second;
 	double data_wait; /* share of the time within steps that went to waiting for images */
+	double began;     /* when its first attempt began, in seconds since 1970 */
+	double ended;     /* when its last one had its result */
+	double joules;    /* of the processors and GPUs, over all restarts; NaN where no counter tells */
 	int64_t restarts;
 	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
 };

@@ -119,8 +119,12 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 
 static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop_err *err)
 {
-	struct cop_row row = {
-		.index = p->index, .replicate = p->replicate, .quantile = p->quantile, .reset_step = p->reset_step};
+	struct cop_row row = {.round = 1,
+			      .same_as = -1,
+			      .index = p->index,
+			      .replicate = p->replicate,
+			      .quantile = p->quantile,
+			      .reset_step = p->reset_step};
 	snprintf(row.reset, sizeof(row.reset), "%s", p->reset);
 	uint8_t *mask = NULL;
 	bool found = false;

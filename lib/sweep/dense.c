@@ -105,7 +105,7 @@ static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_er
 {
 	struct cop_trainer *t = &w->trainer;
 	struct cop_cell c = {.history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
-	c.row = (struct cop_row){.index = -1, .replicate = replicate, .reset = ""};
+	c.row = (struct cop_row){.index = -1, .replicate = replicate, .round = 1, .same_as = -1, .reset = ""};
 	c.row.total = c.row.nnz = (int64_t)cop_layout_count(&t->net.graph.params, true);
 	int rc = cop_work_result(w, &c.row, err);
 	if (rc)

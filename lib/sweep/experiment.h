@@ -16,7 +16,7 @@ struct cop_glyphs_config {
 struct cop_sweep_config {
 	struct cop_reals quantiles;
 	struct cop_strings reset;
-	int64_t replicates;
+	int64_t replicates, rounds;
 	int scope, criterion;
 	bool keep_weights;
 };
@@ -25,11 +25,17 @@ struct cop_device_config {
 	int kind, precision;
 	int64_t threads;
 	double checkpoint_minutes;
+	char *stage;
+};
+
+struct cop_cost_config {
+	double ask_hours, carbon_g_per_kwh;
 };
 
 struct cop_slurm_config {
 	char *time, *mem, *partition, *account;
-	int64_t cpus, gpus, max_running;
+	int64_t cpus, gpus, max_running, max_submitted, cells_per_task, max_attempts;
+	bool concurrent;
 	struct cop_strings extra, prologue;
 };
 
@@ -42,6 +48,7 @@ struct cop_experiment {
 	struct cop_sweep_config sweep;
 	struct cop_device_config device;
 	struct cop_slurm_config slurm;
+	struct cop_cost_config cost;
 };
 
 /* data.path that stands for the built-in digits: `plan` draws them into the run's folder. */

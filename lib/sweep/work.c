@@ -91,6 +91,7 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->seconds = t->seconds;
 	row->images_per_second = cop_trainer_speed(t);
 	row->data_wait = cop_trainer_data_wait(t);
+	row->joules = NAN;
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);

@@ -77,6 +77,8 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 	double top1 = accuracy(q, k, (uint32_t)index);
 	c->row = (struct cop_row){.index = (int64_t)index,
 				  .replicate = (int64_t)replicate,
+				  .round = 1,
+				  .same_as = -1,
 				  .quantile = quantiles[q],
 				  .threshold = 0.01 + 0.05 * quantiles[q],
 				  .reset_step = resets[k].step,
@@ -88,7 +90,10 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 				  .val_top1 = want->validation ? top1 - 0.001 : NAN,
 				  .seconds = 41.5 + 0.25 * (double)index,
 				  .images_per_second = 26500,
-				  .data_wait = 0.02};
+				  .data_wait = 0.02,
+				  .began = 1795000000 + 45 * (double)(index / 4),
+				  .ended = 1795000041.5 + 45 * (double)(index / 4) + 0.25 * (double)index,
+				  .joules = 2500 + (double)index};
 	snprintf(c->row.reset, COP_TEXT, "%s", resets[k].name);
 	snprintf(c->row.host, COP_TEXT, "node%02zu", index % 4);
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");

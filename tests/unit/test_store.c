@@ -160,6 +160,8 @@ static struct cop_row some_row(void)
 {
 	return (struct cop_row){.index = 42,
 				.replicate = 3,
+				.round = 2,
+				.same_as = -1,
 				.quantile = 0.1,
 				.threshold = 1e-300,
 				.reset = "500it",
@@ -173,6 +175,9 @@ static struct cop_row some_row(void)
 				.seconds = 1.5,
 				.images_per_second = 1e5,
 				.data_wait = 0.0625,
+				.began = 1795000000.25,
+				.ended = 1795000009.5,
+				.joules = 1234.5,
 				.restarts = 2,
 				.host = "node01",
 				.device = "a \u201cCPU\u201d, 2 threads",
@@ -206,13 +211,14 @@ static void write_cell(struct state *s, const char *path, bool weights)
 
 static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 {
-	const double x[] = {a->quantile, a->threshold, a->test_top1,         a->test_top5, a->test_loss,
-			    a->val_top1, a->seconds,   a->images_per_second, a->data_wait},
-		     y[] = {b->quantile, b->threshold, b->test_top1,         b->test_top5, b->test_loss,
-			    b->val_top1, b->seconds,   b->images_per_second, b->data_wait};
+	const double x[] = {a->quantile, a->threshold,         a->test_top1, a->test_top5, a->test_loss, a->val_top1,
+			    a->seconds,  a->images_per_second, a->data_wait, a->began,     a->ended,     a->joules},
+		     y[] = {b->quantile, b->threshold,         b->test_top1, b->test_top5, b->test_loss, b->val_top1,
+			    b->seconds,  b->images_per_second, b->data_wait, b->began,     b->ended,     b->joules};
 	assert_memory_equal(x, y, sizeof(x));
 	assert_true(a->index == b->index && a->replicate == b->replicate && a->reset_step == b->reset_step &&
-		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts);
+		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts && a->round == b->round &&
+		    a->same_as == b->same_as);
 	assert_string_equal(a->reset, b->reset);
 	assert_string_equal(a->host, b->host);
 	assert_string_equal(a->device, b->device);
