@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "commands.h"
 #include "planning.h"
+#include "sweep/cost.h"
 
 #include <inttypes.h>
 #include <math.h>
