@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct args {
 	struct plan_args plan;
@@ -31,6 +32,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+/* Every reset point has cells; where a grid has grown they may stand anywhere. */
+static int64_t step_of(const struct cop_run *r, const char *reset)
+{
+	size_t i = 0;
+	while (i + 1 < r->ncells && strcmp(r->cell[i].reset, reset) != 0)
+		i++;
+	return r->cell[i].reset_step;
+}
+
 static void print_grid(const struct cop_run *r)
 {
 	const struct cop_experiment *e = &r->experiment;
@@ -41,7 +51,14 @@ static void print_grid(const struct cop_run *r)
 		printf(" %g", e->sweep.quantiles.v[i]);
 	printf("\n  reset points");
 	for (size_t i = 0; i < e->sweep.reset.n; i++)
-		printf(" %s (step %" PRId64 ")", e->sweep.reset.v[i], r->cell[i].reset_step);
+		printf(" %s (step %" PRId64 ")", e->sweep.reset.v[i], step_of(r, e->sweep.reset.v[i]));
+	if (e->sweep.rounds > 1)
+		printf("\n  %" PRId64 " rounds, each from the weights of the one before", e->sweep.rounds);
+	size_t same = 0;
+	for (size_t i = 0; i < r->ncells; i++)
+		same += r->cell[i].same_as >= 0;
+	if (same)
+		printf("\n  %zu cells have the mask and reset point of another and are computed with it", same);
 	printf("\n  %" PRId64 " epochs of %" PRId64 " steps, %" PRId64 " images a step\n", e->train.epochs,
 	       r->steps_per_epoch, e->train.batch);
 }

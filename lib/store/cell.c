@@ -39,7 +39,6 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, seconds),   FIELD(COP_FIELD_F64, images_per_second),
 	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_F64, began),
 	FIELD(COP_FIELD_F64, ended),     FIELD(COP_FIELD_F64, joules),
-	FIELD(COP_FIELD_I64, cores),     FIELD(COP_FIELD_F64, gpus),
 	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
 	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
 };
@@ -100,7 +99,7 @@ int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h,
 	return rc;
 }
 
-static int put_row(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err)
+int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err)
 {
 	int rc = 0;
 	for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
@@ -198,7 +197,7 @@ static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *exp
 		     const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,
 		     struct cop_err *err)
 {
-	int rc = put_row(f, &c->row, err);
+	int rc = cop_row_store(f, &c->row, err);
 	if (!rc)
 		rc = cop_h5_put_str(f, "/", "experiment", experiment, err);
 	if (!rc)

@@ -23,8 +23,6 @@ struct cop_row {
 	double began;     /* when its first attempt began, in seconds since 1970 */
 	double ended;     /* when its last one had its result */
 	double joules;    /* of the processors and GPUs, over all restarts; NaN where no counter tells */
-	int64_t cores;    /* threads that it had, no more than there were cores for it; of the last attempt */
-	double gpus;      /* that were its own; a part of one where cells share it */
 	int64_t restarts;
 	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
 };
@@ -75,6 +73,8 @@ int cop_cell_write(const char *path, const struct cop_cell *c, const char *exper
 		   struct cop_err *err) COP_CHECKED;
 /* Reads everything but weights and masks. A file that is not a complete cell is COP_EINPUT. */
 int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err) COP_CHECKED;
+/* Writes `to`, all of the cell's file `from` but with `row` in place of its row. */
+int cop_cell_copy(const char *from, const char *to, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
 void cop_cell_release(struct cop_cell *c);
 
 #endif

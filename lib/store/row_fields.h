@@ -16,6 +16,9 @@ struct cop_row_field {
 extern const struct cop_row_field cop_row_fields[];
 extern const size_t cop_row_nfields;
 
+/* The row as attributes of the root. */
+int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
+
 int cop_layers_store(struct cop_h5 *f, const char *group, const struct cop_layer_count *layer, size_t n,
 		     struct cop_err *err) COP_CHECKED;
 int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count **layer, size_t *n, struct cop_err *err)

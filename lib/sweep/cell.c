@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "prune/mask.h"
+#include "sweep/ticket.h"
 #include "sweep/work_priv.h"
 
 #include <math.h>
@@ -25,44 +26,11 @@ bool cop_cell_done(const struct cop_run *r, int64_t index, struct cop_err *err)
 	return done;
 }
 
-static int read_checkpoint(const struct cop_run *r, const char *path, bool slots, struct cop_checkpoint *c,
-			   struct cop_err *err)
-{
-	int rc = cop_checkpoint_read(path, c, slots, err);
-	if (rc)
-		return cop_context(err, "the dense run's checkpoint is needed ('coppice train' makes it)");
-	if (strcmp(c->hash, r->hash) != 0) {
-		cop_checkpoint_release(c);
-		return cop_fail(err, COP_EINPUT, "checkpoint '%s' belongs to another experiment", path);
-	}
-	return 0;
-}
-
-/* The mask of a cell, from the weights at the end of the dense run. The caller frees *mask. */
-static int make_mask(const struct cop_run *r, const struct cop_point *p, uint8_t **mask, struct cop_row *row,
-		     struct cop_err *err)
-{
-	struct cop_checkpoint c = {0};
-	char *path = cop_run_final(r, p->replicate);
-	int rc = read_checkpoint(r, path, false, &c, err);
-	free(path);
-	if (!rc)
-		rc = cop_alloc(mask, c.params.total, 1, "the mask", err);
-	if (!rc && r->experiment.sweep.scope == COP_SCOPE_LAYER)
-		rc = cop_prune_layers(&c.params, c.param, p->quantile, *mask, &row->threshold, err);
-	else if (!rc)
-		rc = cop_prune_global(&c.params, c.param,
-				      cop_prune_count(p->quantile, cop_layout_count(&c.params, true)), *mask,
-				      &row->threshold, err);
-	cop_checkpoint_release(&c);
-	return rc;
-}
-
 static int rewind_to(struct cop_job_work *w, const struct cop_point *p, const uint8_t *mask, struct cop_err *err)
 {
 	struct cop_checkpoint c = {0};
 	char *path = cop_run_checkpoint(w->run, p->replicate, p->reset_step);
-	int rc = read_checkpoint(w->run, path, true, &c, err);
+	int rc = cop_ticket_checkpoint(w->run, path, true, &c, err);
 	if (!rc && c.step != p->reset_step)
 		rc = cop_fail(err, COP_EINPUT, "'%s' is of step %lld, not %lld", path, (long long)c.step,
 			      (long long)p->reset_step);
@@ -119,7 +87,7 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 
 static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop_err *err)
 {
-	struct cop_row row = {.round = 1,
+	struct cop_row row = {.round = p->round,
 			      .same_as = -1,
 			      .index = p->index,
 			      .replicate = p->replicate,
@@ -128,9 +96,10 @@ static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop
 	snprintf(row.reset, sizeof(row.reset), "%s", p->reset);
 	uint8_t *mask = NULL;
 	bool found = false;
-	snprintf(w->identity, sizeof(w->identity), "cell %lld: replicate %lld, quantile %.17g, step %lld",
-		 (long long)p->index, (long long)p->replicate, p->quantile, (long long)p->reset_step);
-	int rc = make_mask(w->run, p, &mask, &row, err);
+	snprintf(w->identity, sizeof(w->identity), "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld",
+		 (long long)p->index, (long long)p->replicate, (long long)p->round, p->quantile,
+		 (long long)p->reset_step);
+	int rc = cop_ticket_mask(w->run, p, &mask, &row.threshold, err);
 	if (!rc)
 		rc = rewind_to(w, p, mask, err);
 	if (!rc)
@@ -145,21 +114,63 @@ static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop
 	return rc;
 }
 
+static int compute(const struct cop_run *r, const struct cop_point *p, const struct cop_work_options *o,
+		   struct cop_err *err)
+{
+	struct cop_job_work w;
+	int rc = cop_work_begin(&w, r, false, p->index, p->replicate, o, err);
+	if (!rc)
+		rc = retrain(&w, p, err);
+	if (rc && rc != COP_ESTOPPED)
+		rc = cop_context(err, "cell %lld", (long long)p->index);
+	return cop_work_end(&w, rc, err);
+}
+
+int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err)
+{
+	struct cop_cell c = {0};
+	char *from = cop_run_cell(r, index);
+	int rc = 0;
+	for (size_t i = (size_t)index + 1; i < r->ncells && !rc; i++) {
+		const struct cop_point *p = &r->cell[i];
+		if (p->same_as != index || cop_cell_done(r, p->index, NULL))
+			continue;
+		if (!c.hash)
+			rc = cop_cell_read(from, &c, err);
+		if (rc)
+			break;
+		char *to = cop_run_cell(r, p->index);
+		struct cop_row row = c.row;
+		row.index = p->index;
+		row.round = p->round;
+		row.quantile = p->quantile;
+		row.same_as = index;
+		row.seconds = row.joules = 0;
+		rc = cop_cell_copy(from, to, &row, err);
+		if (!rc)
+			cop_info("cell %lld has the same mask as cell %lld: copied", (long long)p->index,
+				 (long long)index);
+		free(to);
+	}
+	cop_cell_release(&c);
+	free(from);
+	return rc;
+}
+
 int cop_cell_run(const struct cop_run *r, int64_t index, const struct cop_work_options *o, struct cop_err *err)
 {
 	if (index < 0 || index >= (int64_t)r->ncells)
 		return cop_fail(err, COP_EINPUT, "cell %lld does not exist: '%s' has cells 0 to %zu", (long long)index,
 				r->path, r->ncells - 1);
-	if (cop_cell_done(r, index, NULL)) {
-		cop_info("cell %lld is done", (long long)index);
-		return 0;
-	}
-	struct cop_job_work w;
 	const struct cop_point *p = &r->cell[index];
-	int rc = cop_work_begin(&w, r, false, index, p->replicate, o, err);
-	if (!rc)
-		rc = retrain(&w, p, err);
-	if (rc && rc != COP_ESTOPPED)
-		rc = cop_context(err, "cell %lld", (long long)index);
-	return cop_work_end(&w, rc, err);
+	if (p->same_as >= 0) {
+		cop_info("cell %lld has the same mask as cell %lld", (long long)index, (long long)p->same_as);
+		p = &r->cell[p->same_as];
+	}
+	int rc = 0;
+	if (cop_cell_done(r, p->index, NULL))
+		cop_info("cell %lld is done", (long long)p->index);
+	else
+		rc = compute(r, p, o, err);
+	return rc ? rc : cop_cell_share(r, p->index, err);
 }

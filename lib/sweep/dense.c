@@ -2,9 +2,10 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sweep/ticket.h"
 #include "sweep/work_priv.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,14 +15,14 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The steps to save at, ascending, each once, initialisation not among them. */
+/* The steps to save at, ascending, each once: initialisation, the reset points, the end. */
 static int64_t *save_points(const struct cop_run *r, size_t *n)
 {
-	int64_t *at = cop_xcalloc(r->ncells + 1, sizeof(*at));
+	int64_t *at = cop_xcalloc(r->ncells + 2, sizeof(*at));
 	size_t count = 0, kept = 0;
 	for (size_t i = 0; i < r->ncells; i++)
-		if (r->cell[i].reset_step > 0)
-			at[count++] = r->cell[i].reset_step;
+		at[count++] = r->cell[i].reset_step;
+	at[count++] = 0;
 	at[count++] = r->total_steps;
 	qsort(at, count, sizeof(*at), by_value);
 	for (size_t i = 0; i < count; i++)
@@ -44,22 +45,30 @@ static bool checkpoint_there(const struct cop_run *r, const char *path)
 	return same;
 }
 
-/* Whether init, and every save point up to and including `step`, is there. */
-static bool all_there(const struct cop_run *r, int64_t replicate, const int64_t *at, size_t n, int64_t step)
+bool cop_dense_has(const struct cop_run *r, int64_t replicate, int64_t step)
 {
-	bool there = true;
-	char *path = cop_run_checkpoint(r, replicate, 0);
-	there = checkpoint_there(r, path);
+	char *path = cop_run_checkpoint(r, replicate, step);
+	bool there = checkpoint_there(r, path);
 	free(path);
-	for (size_t i = 0; i < n && at[i] <= step && there; i++) {
-		path = at[i] == r->total_steps ? cop_run_final(r, replicate) : cop_run_checkpoint(r, replicate, at[i]);
+	/* without a step the beginning is the end */
+	if (there && step == 0 && r->total_steps == 0) {
+		path = cop_run_final(r, replicate);
 		there = checkpoint_there(r, path);
 		free(path);
 	}
 	return there;
 }
 
-bool cop_dense_done(const struct cop_run *r, int64_t replicate)
+/* The first save point that is not there, or -1. */
+static int64_t first_missing(const struct cop_run *r, int64_t replicate, const int64_t *at, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!cop_dense_has(r, replicate, at[i]))
+			return at[i];
+	return -1;
+}
+
+static bool result_there(const struct cop_run *r, int64_t replicate)
 {
 	struct cop_cell c;
 	char *path = cop_run_dense_result(r, replicate);
@@ -69,36 +78,48 @@ bool cop_dense_done(const struct cop_run *r, int64_t replicate)
 		return false;
 	done = strcmp(c.hash, r->hash) == 0;
 	cop_cell_release(&c);
+	return done;
+}
+
+bool cop_dense_done(const struct cop_run *r, int64_t replicate)
+{
+	if (!result_there(r, replicate))
+		return false;
 	size_t n;
 	int64_t *at = save_points(r, &n);
-	done = done && all_there(r, replicate, at, n, r->total_steps);
+	bool done = first_missing(r, replicate, at, n) < 0;
 	free(at);
 	return done;
 }
 
-static int write_checkpoint(struct cop_job_work *w, const char *path, struct cop_err *err)
+static int write_checkpoint(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 {
 	struct cop_checkpoint c = cop_trainer_checkpoint(&w->trainer);
-	return cop_checkpoint_write(path, &c, err);
+	char *path = cop_run_checkpoint(w->run, replicate, c.step);
+	int rc = cop_checkpoint_write(path, &c, err);
+	free(path);
+	if (!rc && w->run->total_steps == 0) {
+		path = cop_run_final(w->run, replicate);
+		rc = cop_checkpoint_write(path, &c, err);
+		free(path);
+	}
+	return rc;
 }
 
-/* Begins at initialisation, or where an earlier attempt was; what that one wrote must still be there. */
-static int start(struct cop_job_work *w, int64_t replicate, const int64_t *at, size_t n, struct cop_err *err)
+/* Begins at initialisation, or where an earlier attempt was. */
+static int start(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 {
 	struct cop_trainer *t = &w->trainer;
 	const struct cop_experiment *e = &w->run->experiment;
 	bool found;
 	cop_trainer_resume(t, &found);
-	if (found && all_there(w->run, replicate, at, n, t->step - 1)) {
+	if (found) {
 		cop_info("%s: going on from step %lld", w->what, (long long)t->step);
 		return 0;
 	}
 	cop_trainer_restart(t);
 	cop_trainer_draw(t, e->model.init, (uint64_t)e->train.seed_init + (uint64_t)replicate);
-	char *path = cop_run_checkpoint(w->run, replicate, 0);
-	int rc = write_checkpoint(w, path, err);
-	free(path);
-	return rc;
+	return write_checkpoint(w, replicate, err);
 }
 
 static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
@@ -120,24 +141,76 @@ static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_er
 	return rc;
 }
 
+/* From where it is to the end, saving at each point on the way; the measures of the end last. */
+static int train_whole(struct cop_job_work *w, int64_t replicate, const int64_t *at, size_t n, struct cop_err *err)
+{
+	int rc = start(w, replicate, err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		if (at[i] == 0 || at[i] < w->trainer.step)
+			continue;
+		rc = cop_trainer_run(&w->trainer, at[i], err);
+		if (!rc)
+			rc = write_checkpoint(w, replicate, err);
+	}
+	return rc ? rc : write_result(w, replicate, err);
+}
+
+/* The trainer to the last checkpoint before `step`, or to where an interrupted replay of the same was. */
+static int go_back(struct cop_job_work *w, int64_t replicate, const int64_t *at, size_t n, int64_t step,
+		   struct cop_err *err)
+{
+	struct cop_checkpoint c = {0};
+	const struct cop_experiment *e = &w->run->experiment;
+	bool found;
+	int64_t from = -1;
+	for (size_t i = 0; i < n && at[i] < step; i++)
+		if (cop_dense_has(w->run, replicate, at[i]))
+			from = at[i];
+	cop_trainer_restart(&w->trainer);
+	snprintf(w->identity, sizeof(w->identity), "%s: again from step %lld to %lld", w->what, (long long)from,
+		 (long long)step);
+	if (from < 0) {
+		cop_trainer_draw(&w->trainer, e->model.init, (uint64_t)e->train.seed_init + (uint64_t)replicate);
+		return 0;
+	}
+	char *path = cop_run_checkpoint(w->run, replicate, from);
+	int rc = cop_ticket_checkpoint(w->run, path, true, &c, err);
+	if (!rc)
+		rc = cop_trainer_rewind(&w->trainer, &c, NULL, err);
+	if (!rc)
+		cop_trainer_resume(&w->trainer, &found);
+	cop_checkpoint_release(&c);
+	free(path);
+	return rc;
+}
+
+/* Makes checkpoints that are missing though the run was at its end: a grid that has grown, files that were lost. */
+static int replay(struct cop_job_work *w, int64_t replicate, const int64_t *at, size_t n, struct cop_err *err)
+{
+	int64_t step;
+	int rc = 0;
+	while (!rc && (step = first_missing(w->run, replicate, at, n)) >= 0) {
+		rc = go_back(w, replicate, at, n, step, err);
+		if (rc)
+			break;
+		cop_info("%s: the checkpoint of step %lld is missing: from step %lld on again", w->what,
+			 (long long)step, (long long)w->trainer.step);
+		rc = cop_trainer_run(&w->trainer, step, err);
+		if (!rc)
+			rc = write_checkpoint(w, replicate, err);
+	}
+	return rc;
+}
+
 static int train_dense(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 {
 	size_t n;
 	int64_t *at = save_points(w->run, &n);
-	int rc = start(w, replicate, at, n, err);
-	for (size_t i = 0; i < n && !rc; i++) {
-		if (at[i] < w->trainer.step)
-			continue;
-		rc = cop_trainer_run(&w->trainer, at[i], err);
-		if (rc)
-			break;
-		char *path = at[i] == w->run->total_steps ? cop_run_final(w->run, replicate)
-							  : cop_run_checkpoint(w->run, replicate, at[i]);
-		rc = write_checkpoint(w, path, err);
-		free(path);
-	}
+	int rc = result_there(w->run, replicate) ? 0 : train_whole(w, replicate, at, n, err);
+	if (!rc)
+		rc = replay(w, replicate, at, n, err);
 	free(at);
-	return rc ? rc : write_result(w, replicate, err);
+	return rc;
 }
 
 int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_work_options *o, struct cop_err *err)

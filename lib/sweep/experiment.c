@@ -153,6 +153,48 @@ static int check_lists(const struct cop_experiment *e, const char *name, struct 
 	return 0;
 }
 
+/* 1 - (1 - f)^k without the noise of its last digits, as it stands in files and tables. */
+static double cut_after(double fraction, int64_t rounds)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%.12g", rounds == 1 ? fraction : 1 - pow(1 - fraction, (double)rounds));
+	return strtod(text, NULL);
+}
+
+/* One fraction of the survivors becomes what is cut after each round; a list of those must rise. */
+static int settle_rounds(struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	struct cop_sweep_config *s = &e->sweep;
+	if (s->rounds == 1)
+		return 0;
+	if (s->quantiles.n == 1) {
+		double fraction = s->quantiles.v[0];
+		free(s->quantiles.v);
+		s->quantiles.n = (size_t)s->rounds;
+		s->quantiles.v = cop_xcalloc(s->quantiles.n, sizeof(*s->quantiles.v));
+		for (int64_t k = 0; k < s->rounds; k++)
+			s->quantiles.v[k] = cut_after(fraction, k + 1);
+	}
+	if (s->quantiles.n != (size_t)s->rounds)
+		return cop_fail(err, COP_EINPUT,
+				"'%s': 'sweep.rounds' is %" PRId64
+				", but 'sweep.quantiles' has %zu values: give one, the fraction of the survivors "
+				"that each round cuts, or what is cut after each round",
+				name, s->rounds, s->quantiles.n);
+	for (size_t k = 1; k < s->quantiles.n; k++)
+		if (!(s->quantiles.v[k] > s->quantiles.v[k - 1]))
+			return cop_fail(err, COP_EINPUT,
+					"'%s': with 'sweep.rounds' the values of 'sweep.quantiles' must rise, and %g "
+					"follows %g",
+					name, s->quantiles.v[k], s->quantiles.v[k - 1]);
+	if (!s->keep_weights)
+		return cop_fail(err, COP_EINPUT,
+				"'%s': 'sweep.rounds' needs 'sweep.keep_weights': a round prunes the weights that the "
+				"one before it left",
+				name);
+	return 0;
+}
+
 /* What is written into lines of batch scripts must stay one line. */
 static int check_lines(const struct cop_experiment *e, const char *name, struct cop_err *err)
 {
@@ -193,7 +235,9 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 	int rc = cop_params_load(&cop_experiment_params, e, text, name, sets, nsets, err);
 	if (rc)
 		return rc;
-	rc = check_lists(e, name, err);
+	rc = settle_rounds(e, name, err);
+	if (!rc)
+		rc = check_lists(e, name, err);
 	if (!rc)
 		rc = check_lines(e, name, err);
 	if (!rc)
@@ -218,6 +262,10 @@ char *cop_experiment_text(const struct cop_experiment *e)
 void cop_experiment_hash(const struct cop_experiment *e, char hash[COP_HASH_TEXT])
 {
 	char *text = cop_params_text(&cop_experiment_params, e, COP_PARAM_COMPUTES);
-	snprintf(hash, COP_HASH_TEXT, "%016" PRIx64, cop_hash(COP_HASH_START, text, strlen(text)));
+	uint64_t value = cop_hash(COP_HASH_START, text, strlen(text));
+	/* how many rounds there are changes nothing for those that are done, but one shot is another thing */
+	if (e->sweep.rounds > 1)
+		value = cop_hash(value, "rounds", strlen("rounds"));
+	snprintf(hash, COP_HASH_TEXT, "%016" PRIx64, value);
 	free(text);
 }

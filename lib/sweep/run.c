@@ -2,51 +2,13 @@
 #include "sweep/run.h"
 
 #include "base/file.h"
-#include "base/json.h"
 #include "base/mem.h"
-#include "nn/schedule.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int read_cell(struct cop_run *r, size_t i, const cJSON *item, const char *path, struct cop_err *err)
-{
-	struct cop_point *p = &r->cell[i];
-	*p = (struct cop_point){
-		.index = (int64_t)cop_json_num(item, "index", -1),
-		.replicate = (int64_t)cop_json_num(item, "replicate", -1),
-		.quantile = cop_json_num(item, "quantile", -1),
-		.reset_step = (int64_t)cop_json_num(item, "reset_step", -1),
-		.reset = cop_xstrdup(cop_json_str(item, "reset", "")),
-	};
-	const struct cop_sweep_config *g = &r->experiment.sweep;
-	size_t k = i % g->reset.n, q = i / g->reset.n % g->quantiles.n, replicate = i / g->reset.n / g->quantiles.n;
-	int64_t step = -1;
-	int rc = cop_point_parse("sweep.reset", g->reset.v[k], r->steps_per_epoch, &step, err);
-	if (!rc && (p->index != (int64_t)i || p->replicate != (int64_t)replicate || p->quantile != g->quantiles.v[q] ||
-		    strcmp(p->reset, g->reset.v[k]) != 0 || p->reset_step != step || step > r->total_steps))
-		rc = cop_fail(err, COP_EINPUT, "'%s': cell %zu is not what experiment.json says; plan again", path, i);
-	return rc;
-}
-
-static int read_cells(struct cop_run *r, const cJSON *root, const char *path, struct cop_err *err)
-{
-	r->steps_per_epoch = (int64_t)cop_json_num(root, "steps_per_epoch", 0);
-	r->total_steps = (int64_t)cop_json_num(root, "total_steps", -1);
-	const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "cells"), *item;
-	if (!cJSON_IsArray(list) || r->steps_per_epoch < 1 || r->total_steps < 0)
-		return cop_fail(err, COP_EINPUT, "'%s' is damaged; plan again", path);
-	r->cell = cop_xcalloc((size_t)cJSON_GetArraySize(list), sizeof(*r->cell));
-	int rc = 0;
-	cJSON_ArrayForEach (item, list) {
-		rc = read_cell(r, r->ncells++, item, path, err);
-		if (rc)
-			break;
-	}
-	return rc;
-}
+#include <time.h>
 
 static int read_experiment(struct cop_run *r, struct cop_err *err)
 {
@@ -72,29 +34,47 @@ static int read_experiment(struct cop_run *r, struct cop_err *err)
 	return rc;
 }
 
-int cop_run_open(struct cop_run *r, const char *path, struct cop_err *err)
+static int read_run(struct cop_run *r, struct cop_err *err)
 {
-	*r = (struct cop_run){.path = cop_absolute(path)};
-	cJSON *root = NULL;
+	struct cop_cells grid = {0};
 	char *cells = cop_run_file(r, "cells.json");
 	int rc = read_experiment(r, err);
 	if (!rc)
-		rc = cop_json_read(cells, &root, err);
-	if (!rc)
-		rc = read_cells(r, root, cells, err);
-	cJSON_Delete(root);
+		rc = cop_cells_read(&grid, cells, &r->experiment, err);
+	if (!rc) {
+		r->steps_per_epoch = grid.steps_per_epoch;
+		r->total_steps = grid.total_steps;
+		r->cell = grid.cell;
+		r->ncells = grid.n;
+	}
 	free(cells);
-	if (rc)
+	return rc;
+}
+
+int cop_run_open(struct cop_run *r, const char *path, struct cop_err *err)
+{
+	enum { TRIES = 4, PAUSE = 50000000 };
+	int rc = 0;
+	/* the grid may be growing just now: its two files are renamed one after the other */
+	for (int try = 1; try <= TRIES; try++) {
+		*r = (struct cop_run){.path = cop_absolute(path)};
+		rc = read_run(r, err);
+		if (!rc)
+			return 0;
+		bool planned = r->text != NULL;
 		cop_run_release(r);
+		if (!planned)
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE}, NULL);
+	}
 	return rc;
 }
 
 void cop_run_release(struct cop_run *r)
 {
+	struct cop_cells grid = {.cell = r->cell, .n = r->ncells};
 	cop_experiment_release(&r->experiment);
-	for (size_t i = 0; i < r->ncells; i++)
-		free(r->cell[i].reset);
-	free(r->cell);
+	cop_cells_release(&grid);
 	free(r->text);
 	free(r->path);
 	*r = (struct cop_run){0};
@@ -103,7 +83,7 @@ void cop_run_release(struct cop_run *r)
 bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c)
 {
 	return strcmp(c->hash, r->hash) == 0 && c->row.index == p->index && c->row.replicate == p->replicate &&
-	       c->row.quantile == p->quantile && c->row.reset_step == p->reset_step;
+	       c->row.round == p->round && c->row.quantile == p->quantile && c->row.reset_step == p->reset_step;
 }
 
 void cop_run_sweep(const struct cop_run *r)

@@ -6,15 +6,7 @@
 #define COP_SWEEP_RUN_H
 
 #include "store/cell.h"
-#include "sweep/experiment.h"
-
-/* One point of the grid. */
-struct cop_point {
-	int64_t index, replicate;
-	double quantile;
-	char *reset; /* as the experiment says it */
-	int64_t reset_step;
-};
+#include "sweep/cells.h"
 
 struct cop_run {
 	char *path; /* absolute */

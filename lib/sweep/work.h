@@ -16,7 +16,8 @@ struct cop_work_options {
 
 /*
  * The dense run of a replicate: init.h5, step-NNNNNNNN.h5 at each reset point, final.h5, and result.h5 last. One that
- * is done is left alone. Errors are noted in the ledger too.
+ * is done is left alone. Where only checkpoints are missing (the grid has grown, a file was lost) it goes back to the
+ * last one before them and no further than to the last that is missing. Errors are noted in the ledger too.
  */
 int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_work_options *o, struct cop_err *err)
 	COP_CHECKED;
@@ -24,9 +25,22 @@ int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_w
 /* Whether a replicate's dense run is done: its result validates and every checkpoint that cells need is there. */
 bool cop_dense_done(const struct cop_run *r, int64_t replicate);
 
-/* Cell `index`: prune final.h5's weights, rewind, retrain, test, write RUN/cells/NNNNNN.h5. */
+/* Whether the checkpoint of a step is there, of this experiment and complete as far as opening it tells. */
+bool cop_dense_has(const struct cop_run *r, int64_t replicate, int64_t step);
+
+/*
+ * Cell `index`: prune final.h5's weights, or those of the round before; rewind, retrain, test, write
+ * RUN/cells/NNNNNN.h5, and the files of the cells that are the same. One that is the same as an earlier cell is that
+ * cell's work.
+ */
 int cop_cell_run(const struct cop_run *r, int64_t index, const struct cop_work_options *o, struct cop_err *err)
 	COP_CHECKED;
+
+/*
+ * Writes the cells that are the same as cell `index`, which is done: copies of its file that say so (same_as; seconds
+ * and joules 0). Those that are done are left alone.
+ */
+int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err) COP_CHECKED;
 
 /* Whether the cell's file is there, complete, and of this experiment; `err` (may be NULL) says why it is not. */
 bool cop_cell_done(const struct cop_run *r, int64_t index, struct cop_err *err);

@@ -218,12 +218,77 @@ static void test_bad_weights(void **state)
 	free_net(&n);
 }
 
+/* The next round by sorting: what is cut already goes first, then survivors by (magnitude, place). */
+static void next_by_sorting(const struct net *n, const struct cop_tensor *only, const uint8_t *before, size_t cut,
+			    uint8_t *mask)
+{
+	struct place *p = cop_xcalloc(n->l.total, sizeof(*p));
+	size_t count = 0, gone = 0;
+	for (size_t i = 0; i < n->l.n; i++) {
+		const struct cop_tensor *t = &n->l.tensor[i];
+		if (!t->prunable || (only && t != only))
+			continue;
+		for (size_t j = t->offset; j < t->offset + t->count; j++) {
+			gone += !before[j];
+			if (before[j])
+				p[count++] = (struct place){fabsf(n->w[j]), j};
+		}
+	}
+	qsort(p, count, sizeof(*p), compare);
+	for (size_t i = 0; i < cut - gone; i++)
+		mask[p[i].at] = 0;
+	free(p);
+}
+
+/* Rounds with new weights each, many of them zero or equal: the survivors' zeros must not be taken for what is cut. */
+static void test_survivors(void **state)
+{
+	(void)state;
+	const double q[] = {0.2, 0.36, 0.36, 0.488, 0.9, 1};
+	for (uint64_t seed = 0; seed < 12; seed++) {
+		bool by_layer = seed % 2;
+		struct net n;
+		make_net(&n, seed < 6 ? 7 : 131);
+		size_t total = cop_layout_count(&n.l, true);
+		uint8_t *before = cop_xmalloc(n.l.total), *wanted = cop_xmalloc(n.l.total);
+		memset(before, 1, n.l.total);
+		print_message("# seed %u\n", (unsigned)seed);
+		for (size_t k = 0; k < sizeof(q) / sizeof(q[0]); k++) {
+			struct cop_err err = {0};
+			double threshold = -1;
+			fill(&n, seed * 100 + k, seed % 3 ? 2 : 0);
+			cop_mask_apply(&n.l, before, n.w);
+			memcpy(wanted, before, n.l.total);
+			for (size_t t = 0; by_layer && t < n.l.n; t += 2)
+				next_by_sorting(&n, &n.l.tensor[t], before, cop_prune_count(q[k], n.l.tensor[t].count),
+						wanted);
+			if (!by_layer)
+				next_by_sorting(&n, NULL, before, cop_prune_count(q[k], total), wanted);
+			memset(n.mask, 7, n.l.total);
+			assert_int_equal(
+				cop_prune_survivors(&n.l, n.w, before, q[k], by_layer, n.mask, &threshold, &err), 0);
+			assert_memory_equal(n.mask, wanted, n.l.total);
+			if (!by_layer)
+				assert_int_equal(cop_mask_nnz(&n.l, n.mask), total - cop_prune_count(q[k], total));
+			memcpy(before, n.mask, n.l.total);
+		}
+		struct cop_err err = {0};
+		double threshold;
+		assert_int_equal(cop_prune_survivors(&n.l, n.w, before, 0.5, by_layer, n.mask, &threshold, &err),
+				 COP_EINPUT);
+		free(before);
+		free(wanted);
+		free_net(&n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_global), cmocka_unit_test(test_layers),
-		cmocka_unit_test(test_count),  cmocka_unit_test(test_order_of_values),
-		cmocka_unit_test(test_below),  cmocka_unit_test(test_bad_weights),
+		cmocka_unit_test(test_global),    cmocka_unit_test(test_layers),
+		cmocka_unit_test(test_count),     cmocka_unit_test(test_order_of_values),
+		cmocka_unit_test(test_below),     cmocka_unit_test(test_bad_weights),
+		cmocka_unit_test(test_survivors),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

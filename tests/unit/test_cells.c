@@ -1,0 +1,238 @@
+/* The numbered cells of a grid: how they are expanded, how they grow, which are the same, and what is refused. */
+#include "base/file.h"
+#include "base/mem.h"
+#include "sweep/cells.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { STEPS = 10 };
+
+static struct cop_layout network(void)
+{
+	struct cop_layout l = {0};
+	cop_layout_add(&l, "a/weight", 2, (int64_t[]){8, 10}, true);
+	cop_layout_add(&l, "a/bias", 1, (int64_t[]){8}, false);
+	cop_layout_add(&l, "b/weight", 2, (int64_t[]){3, 8}, true);
+	return l;
+}
+
+static void load(struct cop_experiment *e, const char *sweep)
+{
+	struct cop_err err = {0};
+	char *text = cop_xasprintf("{\"train\": {\"epochs\": 2}, \"sweep\": {%s}}", sweep);
+	if (cop_experiment_load(e, text, "test", NULL, 0, &err))
+		fail_msg("%s", err.msg);
+	free(text);
+}
+
+/* The grid of `sweep`, grown from that of `earlier` (NULL: none); returns cop_cells_make's answer. */
+static int make(struct cop_cells *g, const char *sweep, const struct cop_cells *earlier, struct cop_err *err)
+{
+	struct cop_experiment e;
+	struct cop_layout l = network();
+	const struct cop_cells none = {0};
+	load(&e, sweep);
+	int rc = cop_cells_make(g, &e, STEPS, &l, earlier ? earlier : &none, err);
+	cop_layout_release(&l);
+	cop_experiment_release(&e);
+	return rc;
+}
+
+static void must_make(struct cop_cells *g, const char *sweep, const struct cop_cells *earlier)
+{
+	struct cop_err err = {0};
+	if (make(g, sweep, earlier, &err))
+		fail_msg("%s", err.msg);
+}
+
+static void test_expand(void **state)
+{
+	(void)state;
+	struct cop_cells g;
+	must_make(&g, "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\", \"3it\"], \"replicates\": 2", NULL);
+	const int64_t steps[] = {0, 10, 3};
+	assert_int_equal(g.n, 12);
+	assert_int_equal(g.total_steps, 20);
+	for (size_t i = 0; i < g.n; i++) {
+		const struct cop_point *p = &g.cell[i];
+		assert_int_equal(p->index, i);
+		assert_int_equal(p->replicate, i / 6);
+		assert_true(p->quantile == (i / 3 % 2 ? 0.9 : 0.5));
+		assert_int_equal(p->reset_step, steps[i % 3]);
+		assert_int_equal(p->round, 1);
+		assert_int_equal(p->before, -1);
+		assert_int_equal(p->same_as, -1);
+	}
+	cop_cells_release(&g);
+}
+
+/* Whatever is added, and in whatever order: a cell that was there keeps its number and meaning. */
+static void test_growing(void **state)
+{
+	(void)state;
+	struct cop_cells a, b, c;
+	must_make(&a, "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\"]", NULL);
+	must_make(&b, "\"quantiles\": [0.9, 0.7, 0.5], \"reset\": [\"5it\", \"10it\", \"0it\"]", &a);
+	must_make(&c, "\"quantiles\": [0.5, 0.7, 0.9], \"reset\": [\"0ep\", \"5it\", \"1ep\"], \"replicates\": 3", &b);
+	assert_int_equal(b.n, 9);
+	assert_int_equal(c.n, 27);
+	for (size_t i = 0; i < b.n; i++) {
+		const struct cop_point *was = i < a.n ? &a.cell[i] : &b.cell[i];
+		const struct cop_point *now[] = {&b.cell[i], &c.cell[i]};
+		for (int k = 0; k < 2; k++) {
+			assert_int_equal(now[k]->index, i);
+			assert_true(now[k]->quantile == was->quantile && now[k]->reset_step == was->reset_step &&
+				    now[k]->replicate == was->replicate);
+		}
+	}
+	for (size_t i = 0; i < c.n; i++) /* each once */
+		for (size_t j = 0; j < i; j++)
+			assert_false(c.cell[i].quantile == c.cell[j].quantile &&
+				     c.cell[i].reset_step == c.cell[j].reset_step &&
+				     c.cell[i].replicate == c.cell[j].replicate);
+	struct cop_err err = {0};
+	struct cop_cells d;
+	assert_int_equal(make(&d, "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\"]", &b, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "can only grow"));
+	assert_int_equal(make(&d, "\"quantiles\": [0.5, 0.6, 0.9], \"reset\": [\"0ep\", \"1ep\"], \"rounds\": 3", &a,
+			      &err),
+			 COP_EINPUT);
+	cop_cells_release(&a);
+	cop_cells_release(&b);
+	cop_cells_release(&c);
+}
+
+/* 104 prunable weights: 0.5 and 0.501 cut 52 of them, 0.505 cuts 53. */
+static void test_same(void **state)
+{
+	(void)state;
+	struct cop_cells g, grown;
+	must_make(&g, "\"quantiles\": [0.501, 0.505, 0.5], \"reset\": [\"0ep\", \"1ep\"], \"replicates\": 2", NULL);
+	const int64_t same[] = {-1, -1, -1, -1, 0, 1, -1, -1, -1, -1, 6, 7};
+	for (size_t i = 0; i < g.n; i++)
+		assert_int_equal(g.cell[i].same_as, same[i]);
+	/* by layer 0.505 cuts 40 of 80 and 12 of 24 too */
+	cop_cells_release(&g);
+	must_make(&g, "\"quantiles\": [0.501, 0.505, 0.6], \"scope\": \"layer\"", NULL);
+	assert_int_equal(g.cell[1].same_as, 0);
+	assert_int_equal(g.cell[2].same_as, -1);
+	/* a cell that comes first stays the one that is computed */
+	must_make(&grown, "\"quantiles\": [0.4999, 0.501, 0.505, 0.6], \"scope\": \"layer\"", &g);
+	assert_int_equal(grown.cell[0].same_as, -1);
+	assert_int_equal(grown.cell[3].same_as, 0);
+	cop_cells_release(&grown);
+	cop_cells_release(&g);
+}
+
+static void test_rounds(void **state)
+{
+	(void)state;
+	struct cop_cells g, grown;
+	must_make(&g, "\"quantiles\": [0.2], \"rounds\": 3, \"reset\": [\"0ep\", \"1ep\"], \"replicates\": 2", NULL);
+	assert_int_equal(g.n, 12);
+	const double cut[] = {0.2, 0.36, 0.488, 0.5904};
+	for (size_t i = 0; i < g.n; i++) {
+		assert_int_equal(g.cell[i].round, i / 2 % 3 + 1);
+		assert_true(g.cell[i].quantile == cut[i / 2 % 3]);
+		assert_int_equal(g.cell[i].before, i / 2 % 3 ? (int64_t)i - 2 : -1);
+	}
+	must_make(&grown, "\"quantiles\": [0.2], \"rounds\": 4, \"reset\": [\"0ep\", \"1ep\"], \"replicates\": 2", &g);
+	assert_int_equal(grown.n, 16);
+	const int64_t before[] = {4, 5, 10, 11};
+	for (size_t i = 12; i < 16; i++) {
+		assert_int_equal(grown.cell[i].round, 4);
+		assert_true(grown.cell[i].quantile == cut[3]);
+		assert_int_equal(grown.cell[i].before, before[i - 12]);
+	}
+	cop_cells_release(&g);
+	cop_cells_release(&grown);
+}
+
+static void test_bad_rounds(void **state)
+{
+	(void)state;
+	const struct {
+		const char *sweep, *says;
+	} bad[] = {
+		{"\"rounds\": 3, \"quantiles\": [0.2, 0.5]", "has 2 values"},
+		{"\"rounds\": 2, \"quantiles\": [0.5, 0.2]", "must rise"},
+		{"\"rounds\": 2, \"quantiles\": [0]", "must rise"},
+		{"\"rounds\": 2, \"quantiles\": [0.2], \"keep_weights\": false", "keep_weights"},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct cop_experiment e;
+		struct cop_err err = {0};
+		char *text = cop_xasprintf("{\"sweep\": {%s}}", bad[i].sweep);
+		assert_int_equal(cop_experiment_load(&e, text, "test", NULL, 0, &err), COP_EINPUT);
+		if (!strstr(err.msg, bad[i].says))
+			fail_msg("'%s' does not say '%s'", err.msg, bad[i].says);
+		free(text);
+	}
+}
+
+/* The list with one word of it replaced must not be read. */
+static void damaged(const char *text, const char *word, const char *other, const struct cop_experiment *e)
+{
+	struct cop_err err = {0};
+	struct cop_cells g;
+	const char *at = strstr(text, word);
+	assert_non_null(at);
+	char *bad = cop_xasprintf("%.*s%s%s", (int)(at - text), text, other, at + strlen(word));
+	assert_int_equal(cop_write_file("cells-test.json", bad, strlen(bad), &err), 0);
+	if (cop_cells_read(&g, "cells-test.json", e, &err) != COP_EINPUT)
+		fail_msg("'%s' as '%s' is read", word, other);
+	free(bad);
+}
+
+static void test_files(void **state)
+{
+	(void)state;
+	static const char sweep[] = "\"quantiles\": [0.501, 0.9, 0.5], \"reset\": [\"0ep\", \"1ep\"]";
+	struct cop_cells g, back;
+	struct cop_experiment e, other;
+	struct cop_err err = {0};
+	char *text;
+	size_t len;
+	load(&e, sweep);
+	load(&other, "\"quantiles\": [0.501, 0.9, 0.6], \"reset\": [\"0ep\", \"1ep\"]");
+	must_make(&g, sweep, NULL);
+	assert_int_equal(cop_cells_write(&g, "cells-test.json", &err), 0);
+	assert_int_equal(cop_cells_read(&back, "cells-test.json", &e, &err), 0);
+	assert_int_equal(back.n, g.n);
+	for (size_t i = 0; i < g.n; i++)
+		assert_true(back.cell[i].same_as == g.cell[i].same_as && back.cell[i].index == g.cell[i].index &&
+			    back.cell[i].quantile == g.cell[i].quantile &&
+			    strcmp(back.cell[i].reset, g.cell[i].reset) == 0);
+	cop_cells_release(&back);
+	assert_int_equal(cop_cells_read(&back, "cells-test.json", &other, &err), COP_EINPUT);
+	assert_int_equal(cop_read_file("cells-test.json", &text, &len, &err), 0);
+	damaged(text, "\"same_as\":\t0", "\"same_as\":\t5", &e);
+	damaged(text, "\"same_as\":\t0", "\"same_as\":\t1", &e);
+	damaged(text, "\"index\":\t2", "\"index\":\t1", &e);
+	damaged(text, "\"quantile\":\t0.9", "\"quantile\":\t0.501", &e);
+	damaged(text, "\"reset_step\":\t10", "\"reset_step\":\t11", &e);
+	damaged(text, "\"round\":\t1", "\"round\":\t2", &e);
+	damaged(text, "\"total_steps\":\t20", "\"total_steps\":\t30", &e);
+	unlink("cells-test.json");
+	free(text);
+	cop_cells_release(&g);
+	cop_experiment_release(&e);
+	cop_experiment_release(&other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_expand), cmocka_unit_test(test_growing),    cmocka_unit_test(test_same),
+		cmocka_unit_test(test_rounds), cmocka_unit_test(test_bad_rounds), cmocka_unit_test(test_files),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
