@@ -21,6 +21,7 @@ int cmd_train(int argc, char **argv);
 int cmd_quantile(int argc, char **argv);
 int cmd_mask(int argc, char **argv);
 int cmd_cell(int argc, char **argv);
+int cmd_task(int argc, char **argv);
 int cmd_submit(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);

@@ -15,6 +15,7 @@ static const struct cop_command commands[] = {
 	{"plan", "check an experiment and write a run's folder", cmd_plan},
 	{"train", "the dense run with its checkpoints", cmd_train},
 	{"cell", "one cell of the grid", cmd_cell},
+	{"task", "what a task of an array runs: its cells, or a dense run", cmd_task},
 	{"submit", "send dense -> cells -> collect to a scheduler", cmd_submit},
 	{"status", "what is done, running, queued, failed or lost", cmd_status},
 	{"cancel", "end what runs", cmd_cancel},

@@ -39,6 +39,7 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, seconds),   FIELD(COP_FIELD_F64, images_per_second),
 	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_F64, began),
 	FIELD(COP_FIELD_F64, ended),     FIELD(COP_FIELD_F64, joules),
+	FIELD(COP_FIELD_I64, cores),     FIELD(COP_FIELD_F64, gpus),
 	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
 	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
 };

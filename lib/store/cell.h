@@ -23,6 +23,8 @@ struct cop_row {
 	double began;     /* when its first attempt began, in seconds since 1970 */
 	double ended;     /* when its last one had its result */
 	double joules;    /* of the processors and GPUs, over all restarts; NaN where no counter tells */
+	int64_t cores;    /* threads that it had, no more than there were cores for it; of the last attempt */
+	double gpus;      /* that were its own; a part of one where cells share it */
 	int64_t restarts;
 	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
 };

@@ -57,14 +57,23 @@ static int store_dense(struct cop_h5 *f, const struct cop_dense *d, struct cop_e
 	const struct {
 		const char *name;
 		double v;
-	} facts[] = {{"test_top1", d->test_top1}, {"test_top5", d->test_top5},
-		     {"test_loss", d->test_loss}, {"val_top1", d->val_top1},
-		     {"seconds", d->seconds},     {"images_per_second", d->images_per_second},
-		     {"data_wait", d->data_wait}};
+	} facts[] = {{"test_top1", d->test_top1},
+		     {"test_top5", d->test_top5},
+		     {"test_loss", d->test_loss},
+		     {"val_top1", d->val_top1},
+		     {"seconds", d->seconds},
+		     {"images_per_second", d->images_per_second},
+		     {"data_wait", d->data_wait},
+		     {"began", d->began},
+		     {"ended", d->ended},
+		     {"joules", d->joules},
+		     {"gpus", d->gpus}};
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]) && !rc; i++)
 		rc = cop_h5_put_f64(f, group, facts[i].name, facts[i].v, err);
 	if (!rc)
 		rc = cop_h5_put_i64(f, group, "total", d->total, err);
+	if (!rc)
+		rc = cop_h5_put_i64(f, group, "cores", d->cores, err);
 	free(group);
 	return rc;
 }
@@ -180,15 +189,24 @@ static int load_dense(struct cop_h5 *f, const char *group, struct cop_dense *d, 
 	struct {
 		const char *name;
 		double *v;
-	} facts[] = {{"test_top1", &d->test_top1}, {"test_top5", &d->test_top5},
-		     {"test_loss", &d->test_loss}, {"val_top1", &d->val_top1},
-		     {"seconds", &d->seconds},     {"images_per_second", &d->images_per_second},
-		     {"data_wait", &d->data_wait}};
+	} facts[] = {{"test_top1", &d->test_top1},
+		     {"test_top5", &d->test_top5},
+		     {"test_loss", &d->test_loss},
+		     {"val_top1", &d->val_top1},
+		     {"seconds", &d->seconds},
+		     {"images_per_second", &d->images_per_second},
+		     {"data_wait", &d->data_wait},
+		     {"began", &d->began},
+		     {"ended", &d->ended},
+		     {"joules", &d->joules},
+		     {"gpus", &d->gpus}};
 	int rc = cop_history_load(f, group, &d->history, err);
 	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]) && !rc; i++)
 		rc = cop_h5_get_f64(f, group, facts[i].name, facts[i].v, err);
 	if (!rc)
 		rc = cop_h5_get_i64(f, group, "total", &d->total, err);
+	if (!rc)
+		rc = cop_h5_get_i64(f, group, "cores", &d->cores, err);
 	return rc;
 }
 

@@ -179,6 +179,12 @@ static int check_path(const char *path, struct cop_err *err)
 	return 0;
 }
 
+int64_t cop_batch_at_once(const struct cop_slurm_config *c)
+{
+	int64_t each = c->concurrent ? c->cells_per_task : 1;
+	return c->max_running > 0 && c->max_running < each ? 1 : c->max_running / each;
+}
+
 int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 {
 	struct cop_err why = {0};
@@ -190,8 +196,9 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
 	     *gpus = s->gpus ? cop_xasprintf("%" PRId64, s->gpus) : cop_xstrdup("");
 	char *options = options_of(s), *modules = lines_of(&s->prologue), *program = cop_program_path();
-	char *dense = array_of(r->experiment.sweep.replicates, 0),
-	     *cells = array_of((int64_t)r->ncells, s->max_running);
+	int64_t each = s->cells_per_task, tasks = ((int64_t)r->ncells + each - 1) / each;
+	char *per_task = cop_xasprintf("%" PRId64, each), *dense = array_of(r->experiment.sweep.replicates, 0),
+	     *cells = array_of(tasks, cop_batch_at_once(s));
 	struct cop_fill fill[] = {
 		{"NAME", r->experiment.name},
 		{"RUN", r->path},
@@ -202,6 +209,8 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 		{"GPUS", gpus},
 		{"OPTIONS", options},
 		{"MODULES", modules},
+		{"PER_TASK", per_task},
+		{"CONCURRENT", s->concurrent ? "--concurrent" : ""},
 		{"ARRAY", dense},
 	};
 	enum { N = sizeof(fill) / sizeof(fill[0]) };
@@ -211,7 +220,7 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 		rc = write_one(r, "cells.sbatch", fill, N, err);
 	if (!rc)
 		rc = write_one(r, "collect.sbatch", fill, N, err);
-	char *owned[] = {cpus, gpus, options, modules, program, dense, cells};
+	char *owned[] = {cpus, gpus, options, modules, program, per_task, dense, cells};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	return rc;

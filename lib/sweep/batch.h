@@ -10,6 +10,9 @@
 /* Writes RUN/jobs/{dense,cells,collect}.sbatch; none, with a warning, where RUN's path cannot stand in a script. */
 int cop_batch_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 
+/* Tasks of an array of cells that may run at once, so that no more than max_running cells do; 0: no limit. */
+int64_t cop_batch_at_once(const struct cop_slurm_config *c);
+
 /* Whether SLURM understands the values that go into the scripts. COP_EINPUT names the key. */
 int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err) COP_CHECKED;
 

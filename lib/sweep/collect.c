@@ -43,6 +43,11 @@ static void read_dense(const struct cop_run *r, struct cop_results *out)
 				.seconds = c.row.seconds,
 				.images_per_second = c.row.images_per_second,
 				.data_wait = c.row.data_wait,
+				.began = c.row.began,
+				.ended = c.row.ended,
+				.joules = c.row.joules,
+				.cores = c.row.cores,
+				.gpus = c.row.gpus,
 				.history = c.history,
 			};
 			c.history = (struct cop_history){0};

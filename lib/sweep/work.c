@@ -1,6 +1,7 @@
 /* What dense runs and cells have in common: the trainer's surroundings, and the ledger. See work_priv.h. */
 #include "sweep/work_priv.h"
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -57,7 +58,8 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	const struct cop_backend *backend = NULL;
 	if (!rc)
 		rc = cop_backend_open(e->device.kind, &backend, err);
-	cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads);
+	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
+	w->cores = threads < cores ? threads : cores;
 	if (!rc)
 		rc = cop_data_open(&w->data, &e->data, err);
 	if (!rc)
@@ -92,6 +94,7 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->images_per_second = cop_trainer_speed(t);
 	row->data_wait = cop_trainer_data_wait(t);
 	row->joules = NAN;
+	row->cores = w->cores;
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);

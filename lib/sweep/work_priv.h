@@ -14,6 +14,7 @@ struct cop_job_work {
 	struct cop_trainer trainer;
 	struct cop_state state;
 	char *state_path, *progress_path;
+	int cores;    /* that it computes with */
 	double noted; /* when the ledger was last written */
 };
 

@@ -12,6 +12,7 @@ Pruning sweeps: train once, cut, rewind, retrain, for every threshold and reset 
   plan       check an experiment and write a run's folder
   train      the dense run with its checkpoints
   cell       one cell of the grid
+  task       what a task of an array runs: its cells, or a dense run
   submit     send dense -> cells -> collect to a scheduler
   status     what is done, running, queued, failed or lost
   cancel     end what runs

@@ -93,7 +93,8 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 				  .data_wait = 0.02,
 				  .began = 1795000000 + 45 * (double)(index / 4),
 				  .ended = 1795000041.5 + 45 * (double)(index / 4) + 0.25 * (double)index,
-				  .joules = 2500 + (double)index};
+				  .joules = 2500 + (double)index,
+				  .cores = 2};
 	snprintf(c->row.reset, COP_TEXT, "%s", resets[k].name);
 	snprintf(c->row.host, COP_TEXT, "node%02zu", index % 4);
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");
@@ -140,7 +141,12 @@ void synthetic_results(struct cop_results *r, const struct synthetic *want)
 					.val_top1 = want->validation ? 0.981 : NAN,
 					.seconds = 45.25,
 					.images_per_second = 24444,
-					.data_wait = 0.02};
+					.data_wait = 0.02,
+					.began = 1794999950,
+					.ended = 1794999995.25,
+					.joules = 2700,
+					.gpus = 0.5,
+					.cores = 4};
 		fill_history(&d->history, top1, 0, want->validation, (uint32_t)i);
 	}
 }

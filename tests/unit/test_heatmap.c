@@ -221,9 +221,9 @@ static void test_csv(void **state)
 	snprintf(expected, sizeof(expected),
 		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_"
 		 "loss,val_top1,"
-		 "seconds,images_per_second,data_wait,began,ended,joules,restarts,host,device,job\n"
-		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,,,\n"
-		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,\"two\nlines\",,%.63s\n",
+		 "seconds,images_per_second,data_wait,began,ended,joules,cores,gpus,restarts,host,device,job\n"
+		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,,,\n"
+		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,0,0,\"two\nlines\",,%.63s\n",
 		 cells[1].row.job);
 	assert_string_equal(text, expected);
 	char path[] = "csv-test-XXXXXX";

@@ -178,6 +178,8 @@ static struct cop_row some_row(void)
 				.began = 1795000000.25,
 				.ended = 1795000009.5,
 				.joules = 1234.5,
+				.cores = 12,
+				.gpus = 0.25,
 				.restarts = 2,
 				.host = "node01",
 				.device = "a \u201cCPU\u201d, 2 threads",
@@ -212,13 +214,15 @@ static void write_cell(struct state *s, const char *path, bool weights)
 static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 {
 	const double x[] = {a->quantile, a->threshold,         a->test_top1, a->test_top5, a->test_loss, a->val_top1,
-			    a->seconds,  a->images_per_second, a->data_wait, a->began,     a->ended,     a->joules},
+			    a->seconds,  a->images_per_second, a->data_wait, a->began,     a->ended,     a->joules,
+			    a->gpus},
 		     y[] = {b->quantile, b->threshold,         b->test_top1, b->test_top5, b->test_loss, b->val_top1,
-			    b->seconds,  b->images_per_second, b->data_wait, b->began,     b->ended,     b->joules};
+			    b->seconds,  b->images_per_second, b->data_wait, b->began,     b->ended,     b->joules,
+			    b->gpus};
 	assert_memory_equal(x, y, sizeof(x));
 	assert_true(a->index == b->index && a->replicate == b->replicate && a->reset_step == b->reset_step &&
 		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts && a->round == b->round &&
-		    a->same_as == b->same_as);
+		    a->same_as == b->same_as && a->cores == b->cores);
 	assert_string_equal(a->reset, b->reset);
 	assert_string_equal(a->host, b->host);
 	assert_string_equal(a->device, b->device);
@@ -313,6 +317,9 @@ static void test_results(void **state)
 	for (size_t i = 0; i < got.ndense; i++) {
 		assert_true(got.dense[i].test_top1 == r.dense[i].test_top1 && got.dense[i].total == r.dense[i].total);
 		assert_true(isnan(got.dense[i].val_top1));
+		assert_true(got.dense[i].began == r.dense[i].began && got.dense[i].ended == r.dense[i].ended);
+		assert_true(got.dense[i].joules == r.dense[i].joules && got.dense[i].gpus == r.dense[i].gpus);
+		assert_int_equal(got.dense[i].cores, r.dense[i].cores);
 		assert_int_equal(got.dense[i].history.n, r.dense[i].history.n);
 		assert_memory_equal(got.dense[i].history.row, r.dense[i].history.row,
 				    r.dense[i].history.n * sizeof(*r.dense[i].history.row));
