@@ -47,6 +47,7 @@ endif
 $(KERNELS).o $(KERNELS)-v3.o $(KERNELS)-v4.o: CPPFLAGS += -ffp-contract=fast
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+FAKE_SO := $(patsubst tests/fake/%.c,$(BUILD)/tests/fake_%.so,$(wildcard tests/fake/*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
@@ -70,7 +71,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(TOOL_BIN) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(TOOL_BIN) $(FAKE_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -175,6 +176,12 @@ $(SLURM_TEST_BIN): $(BUILD)/tests/%: $(OBJ)/tests/slurm/%.o $(BUILD)/libcoppice.
 $(BUILD)/tests/tools/%: $(OBJ)/tests/tools/%.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS)
+
+# libraries that stand in for others
+$(FAKE_SO): $(BUILD)/tests/fake_%.so: tests/fake/%.c
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $<
 
 # the fuzzers' targets with their seeds alone, for any compiler
 $(REPLAY_BIN): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(BUILD)/libcoppice.a

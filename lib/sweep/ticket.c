@@ -28,7 +28,9 @@ int cop_ticket_checkpoint(const struct cop_run *r, const char *path, bool slots,
 	int rc = cop_checkpoint_read(path, c, slots, err);
 	if (rc == COP_EINPUT && readable) {
 		move_aside(path);
-		return cop_context(err, "a checkpoint of the dense run is damaged and was moved aside ('coppice redo' makes it again)");
+		return cop_context(
+			err,
+			"a checkpoint of the dense run is damaged and was moved aside ('coppice redo' makes it again)");
 	}
 	if (rc)
 		return cop_context(err, "the dense run's checkpoint is needed ('coppice train' makes it)");
@@ -91,8 +93,8 @@ static int next_mask(const struct cop_run *r, const struct cop_point *p, uint8_t
 	if (!rc)
 		rc = cop_alloc(mask, l.total, 1, "the mask", err);
 	if (!rc)
-		rc = cop_prune_survivors(&l, param, before, p->quantile,
-					 r->experiment.sweep.scope == COP_SCOPE_LAYER, *mask, threshold, err);
+		rc = cop_prune_survivors(&l, param, before, p->quantile, r->experiment.sweep.scope == COP_SCOPE_LAYER,
+					 *mask, threshold, err);
 	cop_layout_release(&l);
 	free(param);
 	free(before);

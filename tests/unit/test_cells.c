@@ -102,9 +102,9 @@ static void test_growing(void **state)
 	struct cop_cells d;
 	assert_int_equal(make(&d, "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\"]", &b, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "can only grow"));
-	assert_int_equal(make(&d, "\"quantiles\": [0.5, 0.6, 0.9], \"reset\": [\"0ep\", \"1ep\"], \"rounds\": 3", &a,
-			      &err),
-			 COP_EINPUT);
+	assert_int_equal(
+		make(&d, "\"quantiles\": [0.5, 0.6, 0.9], \"reset\": [\"0ep\", \"1ep\"], \"rounds\": 3", &a, &err),
+		COP_EINPUT);
 	cop_cells_release(&a);
 	cop_cells_release(&b);
 	cop_cells_release(&c);
