@@ -97,15 +97,16 @@ int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *er
 	return rc;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+int cop_write_all(int fd, const void *data, size_t len)
 {
+	const char *p = data;
 	while (len) {
-		ssize_t put = write(fd, data, len);
+		ssize_t put = write(fd, p, len);
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put < 0)
 			return -1;
-		data += put;
+		p += put;
 		len -= (size_t)put;
 	}
 	return 0;
@@ -171,7 +172,7 @@ int cop_write_file(const char *path, const void *data, size_t len, struct cop_er
 		forget(tmp);
 		goto out;
 	}
-	if (write_all(fd, data, len) < 0)
+	if (cop_write_all(fd, data, len) < 0)
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
 	if (close(fd) < 0 && !rc)
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
@@ -247,16 +248,30 @@ static int sync_path(const char *path, int flags)
 	return rc;
 }
 
+static int not_renamed(const char *temporary, const char *path, struct cop_err *err)
+{
+	int rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
+	cop_temporary_remove(temporary);
+	return rc;
+}
+
+int cop_rename_unsynced(const char *temporary, const char *path, struct cop_err *err)
+{
+	if (rename(temporary, path) < 0)
+		return not_renamed(temporary, path, err);
+	forget(temporary);
+	return 0;
+}
+
 int cop_rename_into_place(const char *temporary, const char *path, struct cop_err *err)
 {
-	if (sync_path(temporary, O_RDONLY) < 0 || rename(temporary, path) < 0) {
-		int rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", path);
-		cop_temporary_remove(temporary);
+	if (sync_path(temporary, O_RDONLY) < 0)
+		return not_renamed(temporary, path, err);
+	int rc = cop_rename_unsynced(temporary, path, err);
+	if (rc)
 		return rc;
-	}
-	forget(temporary);
 	char *folder = cop_folder_of(path);
-	int rc = sync_path(folder, O_RDONLY | O_DIRECTORY);
+	rc = sync_path(folder, O_RDONLY | O_DIRECTORY);
 	if (rc < 0)
 		rc = cop_fail_errno(err, COP_EFAILED, "cannot sync folder '%s'", folder);
 	free(folder);

@@ -28,6 +28,9 @@ void cop_remove_if_empty(const char *path);
 /* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where it cannot be read. */
 int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err) COP_CHECKED;
 
+/* All of `len` bytes, however many calls it takes. -1 and errno where that fails. */
+int cop_write_all(int fd, const void *data, size_t len) COP_CHECKED;
+
 /* Writes and renames; after a failure neither a temporary nor a changed final file is left. */
 int cop_write_file(const char *path, const void *data, size_t len, struct cop_err *err) COP_CHECKED;
 
@@ -49,6 +52,9 @@ void cop_temporaries_remove(void);
 
 /* Syncs `temporary`, renames it to `path`, syncs the folder. On failure `temporary` is removed. */
 int cop_rename_into_place(const char *temporary, const char *path, struct cop_err *err) COP_CHECKED;
+
+/* The same without syncing, for what a crash of the machine may take. */
+int cop_rename_unsynced(const char *temporary, const char *path, struct cop_err *err) COP_CHECKED;
 
 /* The real path of the running executable's folder; the caller frees. */
 char *cop_program_folder(void);

@@ -1,0 +1,23 @@
+/*
+ * XXH64 (Collet: XXH64 algorithm description, version 0.1.1), seed 0: 64 bits over a stream of bytes at the speed of
+ * memory. Finds damage; no help against somebody who forges. cop_hash() names small things, this one checks whole
+ * files.
+ */
+#ifndef COP_BASE_XXHASH_H
+#define COP_BASE_XXHASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { COP_XXH_STRIPE = 32 };
+
+struct cop_xxh {
+	uint64_t lane[4], total;
+	unsigned char rest[COP_XXH_STRIPE]; /* what does not fill a stripe yet: total % 32 bytes */
+};
+
+void cop_xxh_begin(struct cop_xxh *h);
+void cop_xxh_add(struct cop_xxh *h, const void *data, size_t n);
+uint64_t cop_xxh_end(const struct cop_xxh *h); /* more may be added afterwards */
+
+#endif
