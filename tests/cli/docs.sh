@@ -5,7 +5,7 @@ source "$ROOT/tests/lib.sh"
 # Each key of the experiment file with its default, as 'KEY DEFAULT' lines: from --help, and from the table in docs.
 coppice plan --help >help || no "coppice plan --help"
 tr -s '\n ' '  ' <help | sed 's/.*Keys of an experiment file: //' |
-	grep -oE '(^| )(name|(model|data|train|sweep|device|slurm)\.[a-z0-9_.]+) ' | tr -d ' ' | sort >keys.help
+	grep -oE '(^| )(name|(model|data|train|sweep|device|slurm|cost)\.[a-z0-9_.]+) ' | tr -d ' ' | sort >keys.help
 sed -nE 's/^\| `([a-z0-9_.]+)`( ·)? \|.*/\1/p' "$ROOT/docs/experiment.md" | sort >keys.docs
 check "there are keys" test "$(wc -l <keys.help)" -gt 40
 check "docs/experiment.md has the keys of 'plan --help' and no others" diff keys.help keys.docs
