@@ -198,6 +198,8 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) $(wildcard lib/*/*.h)
 	$(Q)clang -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer,address -DCOP_COMMIT='"fuzz"' \
 	    -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CPPFLAGS) $(DEP_CFLAGS) -o $@ $< $(FUZZ_SRC) $(DEP_LIBS)
 
+# it stands in for a disk that fails, and is slow
+$(BUILD)/tests/test_staging: LDFLAGS += -Wl,--wrap=read,--wrap=write,--wrap=statvfs,--wrap=flock
 # they stand in for the allocator
 $(BUILD)/tests/test_memory: LDFLAGS += -Wl,--wrap=aligned_alloc
 $(BUILD)/tests/test_steady: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc

@@ -30,7 +30,7 @@ static int rewind_to(struct cop_job_work *w, const struct cop_point *p, const ui
 {
 	struct cop_checkpoint c = {0};
 	char *path = cop_run_checkpoint(w->run, p->replicate, p->reset_step);
-	int rc = cop_ticket_checkpoint(w->run, path, true, &c, err);
+	int rc = cop_ticket_checkpoint(w->run, &w->staging, path, true, &c, err);
 	if (!rc && c.step != p->reset_step)
 		rc = cop_fail(err, COP_EINPUT, "'%s' is of step %lld, not %lld", path, (long long)c.step,
 			      (long long)p->reset_step);
@@ -99,7 +99,7 @@ static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop
 	snprintf(w->identity, sizeof(w->identity), "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld",
 		 (long long)p->index, (long long)p->replicate, (long long)p->round, p->quantile,
 		 (long long)p->reset_step);
-	int rc = cop_ticket_mask(w->run, p, &mask, &row.threshold, err);
+	int rc = cop_ticket_mask(w->run, &w->staging, p, &mask, &row.threshold, err);
 	if (!rc)
 		rc = rewind_to(w, p, mask, err);
 	if (!rc)

@@ -174,7 +174,7 @@ static int go_back(struct cop_job_work *w, int64_t replicate, const int64_t *at,
 		return 0;
 	}
 	char *path = cop_run_checkpoint(w->run, replicate, from);
-	int rc = cop_ticket_checkpoint(w->run, path, true, &c, err);
+	int rc = cop_ticket_checkpoint(w->run, NULL, path, true, &c, err);
 	if (!rc)
 		rc = cop_trainer_rewind(&w->trainer, &c, NULL, err);
 	if (!rc)

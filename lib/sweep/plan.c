@@ -8,6 +8,7 @@
 #include "nn/models.h"
 #include "nn/trainer.h"
 #include "sweep/batch.h"
+#include "sweep/staging.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -177,6 +178,8 @@ static int plan_into(struct cop_experiment *e, const char *run, const struct cop
 		rc = cop_cells_make(&grid, e, steps_per_epoch, &graph.params, &earlier, err);
 	if (!rc)
 		rc = write_run(e, run, &grid, err);
+	if (!rc)
+		cop_staging_advise(e->device.stage);
 	cop_cells_release(&earlier);
 	cop_cells_release(&grid);
 	cop_graph_release(&graph);

@@ -21,11 +21,11 @@ static void move_aside(const char *path)
 	free(aside);
 }
 
-int cop_ticket_checkpoint(const struct cop_run *r, const char *path, bool slots, struct cop_checkpoint *c,
-			  struct cop_err *err)
+int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, const char *path, bool slots,
+			  struct cop_checkpoint *c, struct cop_err *err)
 {
 	bool readable = access(path, R_OK) == 0;
-	int rc = cop_checkpoint_read(path, c, slots, err);
+	int rc = cop_staging_checkpoint(s, path, c, slots, err);
 	if (rc == COP_EINPUT && readable) {
 		move_aside(path);
 		return cop_context(
@@ -41,12 +41,12 @@ int cop_ticket_checkpoint(const struct cop_run *r, const char *path, bool slots,
 	return 0;
 }
 
-static int first_mask(const struct cop_run *r, const struct cop_point *p, uint8_t **mask, double *threshold,
-		      struct cop_err *err)
+static int first_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
+		      double *threshold, struct cop_err *err)
 {
 	struct cop_checkpoint c = {0};
 	char *path = cop_run_final(r, p->replicate);
-	int rc = cop_ticket_checkpoint(r, path, false, &c, err);
+	int rc = cop_ticket_checkpoint(r, s, path, false, &c, err);
 	free(path);
 	if (!rc)
 		rc = cop_alloc(mask, c.params.total, 1, "the mask", err);
@@ -101,8 +101,8 @@ static int next_mask(const struct cop_run *r, const struct cop_point *p, uint8_t
 	return rc;
 }
 
-int cop_ticket_mask(const struct cop_run *r, const struct cop_point *p, uint8_t **mask, double *threshold,
-		    struct cop_err *err)
+int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
+		    double *threshold, struct cop_err *err)
 {
-	return p->before < 0 ? first_mask(r, p, mask, threshold, err) : next_mask(r, p, mask, threshold, err);
+	return p->before < 0 ? first_mask(r, s, p, mask, threshold, err) : next_mask(r, p, mask, threshold, err);
 }

@@ -60,8 +60,10 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 		rc = cop_backend_open(e->device.kind, &backend, err);
 	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
 	w->cores = threads < cores ? threads : cores;
-	if (!rc)
-		rc = cop_data_open(&w->data, &e->data, err);
+	if (!rc) {
+		cop_staging_open(&w->staging, e->device.stage, o->stop);
+		rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
+	}
 	if (!rc)
 		rc = cop_trainer_init(&w->trainer, &e->model, &e->train, &w->data, backend, replicate, err);
 	struct cop_trainer *t = &w->trainer;
@@ -105,6 +107,8 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)
 {
 	w->state.step = w->trainer.step;
+	if (rc && rc != COP_ESTOPPED)
+		cop_staging_doubt(&w->staging);
 	if (rc) {
 		w->state.state = rc == COP_ESTOPPED ? COP_WORK_STOPPED : COP_WORK_FAILED;
 		snprintf(w->state.error, sizeof(w->state.error), "%.*s", (int)sizeof(w->state.error) - 1,
@@ -117,6 +121,7 @@ int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)
 	}
 	cop_trainer_release(&w->trainer);
 	cop_data_release(&w->data);
+	cop_staging_release(&w->staging);
 	free(w->state_path);
 	free(w->progress_path);
 	return rc;

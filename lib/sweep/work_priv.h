@@ -3,6 +3,7 @@
 #define COP_SWEEP_WORK_PRIV_H
 
 #include "nn/trainer.h"
+#include "sweep/staging.h"
 #include "sweep/state.h"
 #include "sweep/work.h"
 
@@ -10,6 +11,7 @@ struct cop_job_work {
 	const struct cop_run *run;
 	char what[40];      /* "cell 42" */
 	char identity[160]; /* what exactly is computed; the caller of cop_work_begin may say it better */
+	struct cop_staging staging;
 	struct cop_data data;
 	struct cop_trainer trainer;
 	struct cop_state state;
