@@ -7,8 +7,10 @@
 struct args {
 	const char *run, *list;
 	long long index; /* -1: not given */
-	int threads;
+	int threads, together;
 };
+
+enum { TOGETHER = 256 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -19,6 +21,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 't':
 		a->threads = (int)cop_arg_int(state, "--threads", arg, 0, 4096);
+		return 0;
+	case TOGETHER:
+		a->together = (int)cop_arg_int(state, "--together", arg, 1, 100000);
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num == 0)
@@ -56,6 +61,8 @@ int cmd_cell(int argc, char **argv)
 		 0},
 		{"threads", 't', "N", 0,
 		 "Threads; the bits of the result do not depend on them (default: the experiment's)", 0},
+		{"together", TOGETHER, "N", 0,
+		 "So many cells run at the same time and share the GPUs: count a part of these (default: 1)", 0},
 		{0},
 	};
 	struct argp argp = {
@@ -76,7 +83,7 @@ int cmd_cell(int argc, char **argv)
 		rc = cop_run_open(&run, a.run, &err);
 	if (rc)
 		return cop_exit_code(rc, &err);
-	struct cop_work_options o = {.threads = a.threads, .stop = &cop_stop_asked};
+	struct cop_work_options o = {.threads = a.threads, .together = a.together, .stop = &cop_stop_asked};
 	rc = cop_cell_run(&run, index, &o, &err);
 	cop_run_release(&run);
 	return cop_exit_code(rc, &err);

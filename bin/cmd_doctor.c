@@ -1,5 +1,6 @@
 /* coppice doctor: what was found on this machine, and what is missing. */
 #include "base/cpu.h"
+#include "base/energy.h"
 #include "base/json.h"
 #include "base/module.h"
 #include "base/version.h"
@@ -41,13 +42,15 @@ static void add(struct cop_table *t, const char *what, bool found, const char *f
 
 static void add_machine(struct cop_table *t)
 {
-	char cpu[128], blas[256], h5[64];
+	char cpu[128], blas[256], h5[64], energy[256];
 	add(t, "coppice", true, "%s", cop_version());
 	add(t, "processor", true, "%s, %d cores for this process", cop_cpu_name(cpu, sizeof(cpu)), cop_cpu_count());
 	add(t, "memory", true, "%.1f GiB, %.1f GiB of them for this process", (double)cop_memory_total() / (1 << 30),
 	    (double)cop_memory_limit() / (1 << 30));
 	add(t, "kernels", true, "%s, of our own: convolutions and what is between them", cop_kernels()->name);
 	add(t, "OpenBLAS", true, "%s", cop_cpu_library(blas, sizeof(blas)));
+	bool counted = cop_energy_describe(energy, sizeof(energy)) > 0;
+	add(t, "energy", counted, "%s", energy);
 	add(t, "HDF5", true, "%s", cop_h5_library(h5, sizeof(h5)));
 }
 

@@ -23,7 +23,7 @@ struct watch {
 	struct supervision *s;
 	sigset_t listened, before; /* the mask that children get back */
 	size_t running;
-	int threads;
+	int threads, together; /* of each piece; pieces at once */
 	bool stopping;
 };
 
@@ -48,7 +48,7 @@ static void become_piece(const struct watch *w, const struct piece *p, pid_t par
 {
 	const struct supervision *s = w->s;
 	struct cop_err err = {0};
-	struct cop_work_options o = {.threads = w->threads, .stop = &cop_stop_asked};
+	struct cop_work_options o = {.threads = w->threads, .together = w->together, .stop = &cop_stop_asked};
 	/* asked to save when the supervisor is gone, which may have been before prctl took effect */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
 		_exit(-COP_ESTOPPED);
@@ -130,18 +130,23 @@ static void hear(struct watch *w, bool wait)
 		pass_on(w, sig == SIGINT ? SIGTERM : sig);
 }
 
-/* Where pieces share the cores, those that are done already take none. */
-static int threads_of_each(const struct supervision *s)
+/* How many run at the same time; those that are done already take nothing. */
+static int pieces_together(const struct supervision *s)
 {
-	int sharing = 0, limit = (int)s->run->experiment.device.threads;
-	if (s->threads || !s->concurrent)
-		return s->threads;
-	for (size_t i = 0; i < s->n; i++) {
+	int together = 0;
+	for (size_t i = 0; i < s->n && s->concurrent; i++) {
 		char *result = cop_run_cell(s->run, s->piece[i].number);
-		sharing += !cop_exists(result);
+		together += !cop_exists(result);
 		free(result);
 	}
-	int share = cop_cpu_count() / (sharing ? sharing : 1);
+	return together ? together : 1;
+}
+
+static int threads_of_each(const struct supervision *s, int together)
+{
+	int limit = (int)s->run->experiment.device.threads, share = cop_cpu_count() / together;
+	if (s->threads || !s->concurrent)
+		return s->threads;
 	share = share < 1 ? 1 : share;
 	return limit && limit < share ? limit : share;
 }
@@ -166,7 +171,8 @@ static int sum_up(const struct watch *w)
 
 int supervise(struct supervision *s)
 {
-	struct watch w = {.s = s, .threads = threads_of_each(s)};
+	struct watch w = {.s = s, .together = pieces_together(s)};
+	w.threads = threads_of_each(s, w.together);
 	listen(&w);
 	for (;;) {
 		hear(&w, false);

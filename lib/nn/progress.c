@@ -24,7 +24,8 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 		    {"seconds", t->seconds},
 		    {"stepping", t->stepping},
 		    {"waiting", t->waiting},
-		    {"images", (double)t->images}};
+		    {"images", (double)t->images},
+		    {"joules", cop_trainer_joules(t)}};
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]) && !rc; i++)
 		rc = cop_h5_put_f64(f, "/", sums[i].name, sums[i].v, err);
 	return rc;
@@ -49,7 +50,7 @@ struct progress {
 	struct cop_checkpoint checkpoint;
 	struct cop_history history;
 	struct cop_loss sums;
-	double seconds, stepping, waiting, images;
+	double seconds, stepping, waiting, images, joules;
 };
 
 static int load_sums(struct cop_h5 *f, struct progress *p, struct cop_err *err)
@@ -60,7 +61,7 @@ static int load_sums(struct cop_h5 *f, struct progress *p, struct cop_err *err)
 		double *v;
 	} sums[] = {{"sum_loss", &p->sums.loss}, {"sum_top1", &top1},      {"sum_top5", &top5},
 		    {"sum_images", &images},     {"seconds", &p->seconds}, {"stepping", &p->stepping},
-		    {"waiting", &p->waiting},    {"images", &p->images}};
+		    {"waiting", &p->waiting},    {"images", &p->images},   {"joules", &p->joules}};
 	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
 		int rc = cop_h5_get_f64(f, "/", sums[i].name, sums[i].v, err);
 		if (rc)
@@ -118,6 +119,7 @@ void cop_trainer_resume(struct cop_trainer *t, bool *found)
 		t->stepping = p.stepping;
 		t->waiting = p.waiting;
 		t->images = (int64_t)p.images;
+		t->joules = p.joules;
 		*found = true;
 	}
 	cop_checkpoint_release(&p.checkpoint);

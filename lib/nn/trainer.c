@@ -97,7 +97,7 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 void cop_trainer_restart(struct cop_trainer *t)
 {
 	t->step = t->images = 0;
-	t->seconds = t->stepping = t->waiting = 0;
+	t->seconds = t->stepping = t->waiting = t->joules = 0;
 	t->sums = (struct cop_loss){0};
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
@@ -249,6 +249,11 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 double cop_trainer_speed(const struct cop_trainer *t)
 {
 	return t->stepping > 0 ? (double)t->images / t->stepping : NAN;
+}
+
+double cop_trainer_joules(const struct cop_trainer *t)
+{
+	return t->energy ? t->joules + cop_energy_read(t->energy) : NAN;
 }
 
 double cop_trainer_data_wait(const struct cop_trainer *t)

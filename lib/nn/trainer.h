@@ -5,6 +5,7 @@
 #ifndef COP_NN_TRAINER_H
 #define COP_NN_TRAINER_H
 
+#include "base/energy.h"
 #include "compute/pace.h"
 #include "nn/loader.h"
 #include "nn/net.h"
@@ -40,8 +41,10 @@ struct cop_trainer {
 	double stepping;      /* of them, inside steps */
 	double waiting;       /* of them, until the batch was there */
 	int64_t images;       /* trained on within `stepping` */
+	double joules;        /* of attempts before this one, up to where they were saved */
 	struct cop_history history;
 
+	struct cop_energy *energy;         /* of this attempt; NULL: nobody counts. The caller's */
 	const char *progress_path;         /* where the state is kept while under way; NULL: nowhere */
 	const char *identity;              /* of the work: a progress file of another is not taken up */
 	double checkpoint_seconds;         /* how often, at most */
@@ -90,6 +93,9 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 
 /* Images a second within steps; NaN where there were none. */
 double cop_trainer_speed(const struct cop_trainer *t);
+
+/* What all attempts took in joules; NaN where it is not known. */
+double cop_trainer_joules(const struct cop_trainer *t);
 
 /* The share of the time within steps that goes to waiting for the batch, or to making it; NaN where there was none. */
 double cop_trainer_data_wait(const struct cop_trainer *t);

@@ -164,7 +164,7 @@ static int write_list(const struct cop_run *run, const int64_t *index, size_t n,
 /* One array of cells. The whole grid needs no list: task t is cell t. */
 static int send_array(struct sending *s, const int64_t *index, size_t n, struct cop_err *err)
 {
-	char name[64] = "", threads[16] = "0";
+	char name[64] = "", threads[16] = "0", together[16] = "1";
 	int rc = 0;
 	int64_t at_once = s->run->experiment.slurm.max_running;
 	if (n < s->run->ncells)
@@ -176,12 +176,14 @@ static int send_array(struct sending *s, const int64_t *index, size_t n, struct 
 		jobs = jobs > (int)n ? (int)n : jobs;
 		at_once = jobs;
 		cop_local_set_jobs(jobs);
+		snprintf(together, sizeof(together), "%d", jobs);
 		if (s->run->experiment.device.threads == 0)
 			snprintf(threads, sizeof(threads), "%d", cores / jobs > 1 ? cores / jobs : 1);
 	}
 	char *list = cop_xasprintf("%s/jobs/%s", s->run->path, name);
-	const char *with_list[] = {s->program, "cell", s->run->path, "--threads", threads, "--list", list, NULL};
-	const char *plain[] = {s->program, "cell", s->run->path, "--threads", threads, NULL};
+	const char *with_list[] = {s->program,   "cell",   s->run->path, "--threads", threads,
+				   "--together", together, "--list",     list,        NULL};
+	const char *plain[] = {s->program, "cell", s->run->path, "--threads", threads, "--together", together, NULL};
 	s->index = index;
 	s->done->cells += n;
 	rc = send_job(s, "cells", name, (int64_t)n, at_once, *name ? with_list : plain, err);

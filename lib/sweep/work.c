@@ -60,6 +60,8 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 		rc = cop_backend_open(e->device.kind, &backend, err);
 	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
 	w->cores = threads < cores ? threads : cores;
+	w->energy = cop_energy_open(
+		&(struct cop_energy_share){.cores = w->cores, .gpus = (int)e->slurm.gpus, .together = o->together});
 	if (!rc) {
 		cop_staging_open(&w->staging, e->device.stage, o->stop);
 		rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
@@ -67,6 +69,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	if (!rc)
 		rc = cop_trainer_init(&w->trainer, &e->model, &e->train, &w->data, backend, replicate, err);
 	struct cop_trainer *t = &w->trainer;
+	t->energy = w->energy;
 	t->experiment = r->text;
 	t->hash = r->hash;
 	t->progress_path = w->progress_path;
@@ -95,7 +98,8 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->seconds = t->seconds;
 	row->images_per_second = cop_trainer_speed(t);
 	row->data_wait = cop_trainer_data_wait(t);
-	row->joules = NAN;
+	row->joules = cop_trainer_joules(t);
+	row->gpus = cop_energy_gpus(w->energy);
 	row->cores = w->cores;
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
@@ -122,6 +126,7 @@ int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)
 	cop_trainer_release(&w->trainer);
 	cop_data_release(&w->data);
 	cop_staging_release(&w->staging);
+	cop_energy_free(w->energy);
 	free(w->state_path);
 	free(w->progress_path);
 	return rc;

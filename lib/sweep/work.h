@@ -11,6 +11,7 @@
 
 struct cop_work_options {
 	int threads;                       /* 0: what the experiment says */
+	int together;                      /* cells that run at the same time and share the GPUs; 0 is 1 */
 	const volatile sig_atomic_t *stop; /* set: save and return COP_ESTOPPED; may be NULL */
 };
 

@@ -16,7 +16,8 @@ struct cop_job_work {
 	struct cop_trainer trainer;
 	struct cop_state state;
 	char *state_path, *progress_path;
-	int cores;    /* that it computes with */
+	int cores; /* that it computes with */
+	struct cop_energy *energy;
 	double noted; /* when the ledger was last written */
 };
 
