@@ -252,6 +252,32 @@ int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
 	return rc;
 }
 
+int cop_cell_probe(const char *path, struct cop_cell *c, struct cop_err *err)
+{
+	struct cop_h5 *f;
+	*c = (struct cop_cell){0};
+	int rc = cop_h5_open(&f, path, COP_CELL_FORMAT, err);
+	if (rc)
+		return rc;
+	const struct {
+		const char *name;
+		int64_t *v;
+	} whole[] = {{"index", &c->row.index},
+		     {"replicate", &c->row.replicate},
+		     {"round", &c->row.round},
+		     {"reset_step", &c->row.reset_step}};
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]) && !rc; i++)
+		rc = cop_h5_get_i64(f, "/", whole[i].name, whole[i].v, err);
+	if (!rc)
+		rc = cop_h5_get_f64(f, "/", "quantile", &c->row.quantile, err);
+	if (!rc)
+		rc = cop_h5_get_str(f, "/", "experiment_hash", &c->hash, err);
+	cop_h5_close(f);
+	if (rc)
+		cop_cell_release(c);
+	return rc;
+}
+
 void cop_cell_release(struct cop_cell *c)
 {
 	cop_history_release(&c->history);

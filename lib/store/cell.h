@@ -77,6 +77,11 @@ int cop_cell_write(const char *path, const struct cop_cell *c, const char *exper
 int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err) COP_CHECKED;
 /* Writes `to`, all of the cell's file `from` but with `row` in place of its row. */
 int cop_cell_copy(const char *from, const char *to, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
+/*
+ * Reads only what tells which cell of which experiment it is: index, replicate, round, quantile, reset_step and hash;
+ * the rest stays 0. A file that is cut short, or is no complete cell, is COP_EINPUT.
+ */
+int cop_cell_probe(const char *path, struct cop_cell *c, struct cop_err *err) COP_CHECKED;
 void cop_cell_release(struct cop_cell *c);
 
 #endif
