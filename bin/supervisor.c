@@ -6,11 +6,13 @@
 #include "base/log.h"
 #include "commands.h"
 #include "stop.h"
+#include "sweep/state.h"
 #include "sweep/work.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +32,24 @@ struct watch {
 static const char *noun(const struct supervision *s)
 {
 	return s->dense ? "dense run" : "cell";
+}
+
+/* The number of the work that a piece is: of a cell that is the same as another, the other's. */
+static int64_t work_of(const struct supervision *s, const struct piece *p)
+{
+	int64_t twin = s->dense ? -1 : s->run->cell[p->number].same_as;
+	return twin >= 0 ? twin : p->number;
+}
+
+static void say(const struct watch *w, const struct piece *p, const char *fmt, ...) COP_PRINTF(3, 4);
+static void say(const struct watch *w, const struct piece *p, const char *fmt, ...)
+{
+	char text[700];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	cop_info("task: %s %" PRId64 " %s", noun(w->s), p->number, text);
 }
 
 /* Listened to are blocked, so that none is missed between two looks; they wait for sigwait. */
@@ -60,8 +80,25 @@ static void become_piece(const struct watch *w, const struct piece *p, pid_t par
 	_exit(code);
 }
 
+/* What this job has tried often enough is left to the next, which somebody submits when the cause is mended. */
+static bool given_up(const struct watch *w, struct piece *p)
+{
+	struct cop_state state;
+	char *path = cop_run_state(w->s->run, w->s->dense, work_of(w->s, p));
+	cop_state_read(path, &state);
+	free(path);
+	if (!cop_state_given_up(&state, w->s->run->experiment.slurm.max_attempts))
+		return false;
+	p->end = PIECE_FAILED;
+	p->code = state.code;
+	say(w, p, "has failed for good in this job: %s", state.error);
+	return true;
+}
+
 static void begin_piece(struct watch *w, struct piece *p)
 {
+	if (given_up(w, p))
+		return;
 	pid_t parent = getpid(), pid = fork();
 	if (pid == 0)
 		become_piece(w, p, parent);
@@ -76,28 +113,73 @@ static void begin_piece(struct watch *w, struct piece *p)
 	w->running++;
 }
 
+/* Two cells may be one piece of work, and no two processes should do it. */
+static bool under_way(const struct watch *w, const struct piece *p)
+{
+	for (size_t i = 0; i < w->s->n; i++)
+		if (w->s->piece[i].end == PIECE_RUNNING && work_of(w->s, &w->s->piece[i]) == work_of(w->s, p))
+			return true;
+	return false;
+}
+
 static void begin_some(struct watch *w)
 {
 	size_t most = w->s->concurrent ? w->s->n : 1;
 	for (size_t i = 0; i < w->s->n && w->running < most; i++)
-		if (w->s->piece[i].end == PIECE_WAITING)
+		if (w->s->piece[i].end == PIECE_WAITING && !under_way(w, &w->s->piece[i]))
 			begin_piece(w, &w->s->piece[i]);
+}
+
+/* One that failed: whether it is to be run again, and why it failed. Its state file knows, or is told. */
+static void judge_failure(const struct watch *w, struct piece *p, const char *how, bool signalled)
+{
+	struct cop_err err = {0};
+	struct cop_state state;
+	int64_t most = w->s->run->experiment.slurm.max_attempts;
+	char *path = cop_run_state(w->s->run, w->s->dense, work_of(w->s, p));
+	cop_state_read(path, &state);
+	bool mine = cop_state_of_process(&state, p->pid), noted = mine && state.state == COP_WORK_FAILED;
+	/* one that exited without having its name there was not let in, or another has taken the work over */
+	if (!noted && (mine || signalled) && cop_state_note_death(path, p->pid, p->code, how, &state, &noted, &err))
+		cop_warn("%s", err.msg);
+	free(path);
+	p->end = noted && state.failures < most ? PIECE_AGAIN : PIECE_FAILED;
+	if (p->end == PIECE_AGAIN)
+		say(w, p, "failed, %" PRId64 " of %" PRId64 " attempts, and is to be run again: %s", state.failures,
+		    most, state.error);
+	else if (noted)
+		say(w, p, "failed for good, %" PRId64 " times in the same way: %s", state.failures, state.error);
+	else
+		say(w, p, "is given up: it %s", how);
+}
+
+/* Whether a piece that did not save was to end all the same: SLURM's patience, or a terminal's, was over. */
+static bool was_killed(const struct watch *w, int status)
+{
+	bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+	     impatience = WIFEXITED(status) && WEXITSTATUS(status) == 128 + SIGINT;
+	return w->stopping && (killed || impatience);
 }
 
 static void end_piece(struct watch *w, struct piece *p, int status)
 {
-	int code = WIFEXITED(status) ? WEXITSTATUS(status) : -COP_EFAILED;
-	char how[96] = "is done";
-	p->end = code == 0 ? PIECE_DONE : code == -COP_ESTOPPED ? PIECE_STOPPED : PIECE_FAILED;
-	p->code = code;
-	if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else if (p->end == PIECE_STOPPED)
-		snprintf(how, sizeof(how), "stopped on request");
-	else if (p->end == PIECE_FAILED)
-		snprintf(how, sizeof(how), "failed with exit code %d", code);
-	cop_info("task: %s %" PRId64 " %s", noun(w->s), p->number, how);
+	char how[96];
+	bool signalled = WIFSIGNALED(status);
 	w->running--;
+	p->code = signalled ? -COP_EFAILED : WEXITSTATUS(status);
+	p->end = p->code == 0 ? PIECE_DONE : PIECE_STOPPED;
+	if (signalled)
+		snprintf(how, sizeof(how), "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(how, sizeof(how), "ended with exit code %d", p->code);
+	if (p->code == 0)
+		say(w, p, "is done");
+	else if (p->code == -COP_ESTOPPED)
+		say(w, p, "has stopped and saved");
+	else if (was_killed(w, status))
+		say(w, p, "was killed before it had saved");
+	else
+		judge_failure(w, p, how, signalled);
 }
 
 static void reap(struct watch *w)
@@ -162,9 +244,10 @@ static int sum_up(const struct watch *w)
 		if (p->end == PIECE_FAILED && !failure)
 			failure = p->code;
 	}
-	cop_info("task: %zu of %zu %ss done, %zu stopped, %zu not begun, %zu failed", count[PIECE_DONE], w->s->n,
-		 noun(w->s), count[PIECE_STOPPED], count[PIECE_WAITING], count[PIECE_FAILED]);
-	if (count[PIECE_STOPPED] + count[PIECE_WAITING])
+	cop_info("task: %zu of %zu %ss done, %zu stopped, %zu not begun, %zu to be tried again, %zu failed",
+		 count[PIECE_DONE], w->s->n, noun(w->s), count[PIECE_STOPPED], count[PIECE_WAITING], count[PIECE_AGAIN],
+		 count[PIECE_FAILED]);
+	if (count[PIECE_STOPPED] + count[PIECE_WAITING] + count[PIECE_AGAIN])
 		return -COP_ESTOPPED;
 	return count[PIECE_DONE] ? 0 : failure;
 }

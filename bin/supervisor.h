@@ -1,6 +1,7 @@
 /*
  * What an array task runs: one child process for each piece of its work (a cell, or a dense run), in turn or all at
- * once, so that one that dies leaves its neighbours alone.
+ * once, so that one that dies leaves its neighbours alone. One that fails is to be run again until it has failed
+ * slurm.max_attempts times in a row in the same way; its state file counts.
  */
 #ifndef COP_BIN_SUPERVISOR_H
 #define COP_BIN_SUPERVISOR_H
@@ -14,6 +15,7 @@ enum piece_end {
 	PIECE_RUNNING,
 	PIECE_DONE,
 	PIECE_STOPPED, /* saved on request */
+	PIECE_AGAIN,   /* failed, and has attempts left */
 	PIECE_FAILED,
 	PIECE_ENDS
 };

@@ -56,9 +56,19 @@ void cop_progress(const char *what, double done, double total, const char *fmt, 
 	sink->progress(what, done, total, note, sink->user);
 }
 
-double cop_now(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double cop_now(void)
+{
+	return seconds_of(CLOCK_MONOTONIC);
+}
+
+double cop_clock(void)
+{
+	return seconds_of(CLOCK_REALTIME);
 }

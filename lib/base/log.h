@@ -23,6 +23,7 @@ void cop_info(const char *fmt, ...) COP_PRINTF(1, 2);
 void cop_debug(const char *fmt, ...) COP_PRINTF(1, 2);
 void cop_progress(const char *what, double done, double total, const char *fmt, ...) COP_PRINTF(4, 5);
 
-double cop_now(void); /* seconds on a clock that never goes back */
+double cop_now(void);   /* seconds on a clock that never goes back */
+double cop_clock(void); /* seconds since 1970 */
 
 #endif

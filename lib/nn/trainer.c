@@ -222,6 +222,11 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 	return 0;
 }
 
+static int beat(const struct cop_trainer *t, struct cop_err *err)
+{
+	return t->heartbeat ? t->heartbeat(t, t->user, err) : 0;
+}
+
 int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
 {
 	struct cop_loss all = {0};
@@ -230,7 +235,9 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 	for (int64_t at = 0; at * t->eval_batch < part->n; at++) {
 		const struct cop_batch *in;
 		struct cop_loss loss;
-		int rc = cop_loader_take(t->eval_loader, at, &in, err);
+		int rc = beat(t, err);
+		if (!rc)
+			rc = cop_loader_take(t->eval_loader, at, &in, err);
 		if (rc)
 			return rc;
 		const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
@@ -349,7 +356,9 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 		}
 		if (t->step % 16 == 0)
 			say_progress(t);
-		rc = t->step < t->total_steps ? save_if_due(t, &saved, err) : 0;
+		rc = beat(t, err);
+		if (!rc && t->step < t->total_steps)
+			rc = save_if_due(t, &saved, err);
 	}
 	return rc;
 }

@@ -52,6 +52,8 @@ struct cop_trainer {
 	const char *what;                  /* for progress: "dense 0", "cell 42" */
 	/* after each epoch; may be NULL */
 	void (*epoch_ended)(const struct cop_trainer *t, void *user);
+	/* after each batch, of measuring too; what it returns other than 0 ends the training; may be NULL */
+	int (*heartbeat)(const struct cop_trainer *t, void *user, struct cop_err *err);
 	void *user;
 };
 

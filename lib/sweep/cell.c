@@ -121,7 +121,7 @@ static int compute(const struct cop_run *r, const struct cop_point *p, const str
 	int rc = cop_work_begin(&w, r, false, p->index, p->replicate, o, err);
 	if (!rc)
 		rc = retrain(&w, p, err);
-	if (rc && rc != COP_ESTOPPED)
+	if (rc && rc != COP_ESTOPPED && w.claim != COP_CLAIM_LOST)
 		rc = cop_context(err, "cell %lld", (long long)p->index);
 	return cop_work_end(&w, rc, err);
 }

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *const words[] = {[COP_WORK_NONE] = "none",
@@ -50,10 +49,14 @@ void cop_state_read(const char *path, struct cop_state *s)
 		if (strcmp(word, words[i]) == 0)
 			s->state = (enum cop_work_state)i;
 	s->attempts = (int64_t)cop_json_num(j, "attempts", 0);
+	s->failures = (int64_t)cop_json_num(j, "failures", 0);
+	s->code = (int)cop_json_num(j, "code", 0);
+	snprintf(s->failure, sizeof(s->failure), "%s", cop_json_str(j, "failure", ""));
 	snprintf(s->host, sizeof(s->host), "%s", cop_json_str(j, "host", ""));
 	snprintf(s->job, sizeof(s->job), "%s", cop_json_str(j, "job", ""));
 	s->pid = (int64_t)cop_json_num(j, "pid", 0);
 	s->started = (int64_t)cop_json_num(j, "started", 0);
+	s->began = cop_json_num(j, "began", 0);
 	s->updated = cop_json_num(j, "updated", 0);
 	s->step = (int64_t)cop_json_num(j, "step", 0);
 	s->total = (int64_t)cop_json_num(j, "total", 0);
@@ -67,11 +70,15 @@ int cop_state_write(const char *path, const struct cop_state *s, struct cop_err 
 	cJSON *j = cJSON_CreateObject();
 	cJSON_AddStringToObject(j, "state", words[s->state]);
 	cJSON_AddNumberToObject(j, "attempts", (double)s->attempts);
+	cJSON_AddNumberToObject(j, "failures", (double)s->failures);
+	cJSON_AddNumberToObject(j, "code", s->code);
+	cJSON_AddStringToObject(j, "failure", s->failure);
 	cJSON_AddStringToObject(j, "host", s->host);
 	cJSON_AddStringToObject(j, "job", s->job);
 	cJSON_AddNumberToObject(j, "pid", (double)s->pid);
 	cJSON_AddNumberToObject(j, "started", (double)s->started);
-	cJSON_AddNumberToObject(j, "updated", (double)time(NULL));
+	cop_json_add_num(j, "began", s->began);
+	cop_json_add_num(j, "updated", cop_clock());
 	cJSON_AddNumberToObject(j, "step", (double)s->step);
 	cJSON_AddNumberToObject(j, "total", (double)s->total);
 	cop_json_add_num(j, "images_per_second", s->speed);
@@ -81,24 +88,97 @@ int cop_state_write(const char *path, const struct cop_state *s, struct cop_err 
 	return rc;
 }
 
+/* Whether "123_4" and "123_5" name tasks of one job. */
+static bool same_job(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "_");
+	return n == strcspn(b, "_") && strncmp(a, b, n) == 0;
+}
+
+static void name_host(char *host, size_t size)
+{
+	memset(host, 0, size);
+	gethostname(host, size - 1);
+}
+
+static void own(struct cop_state *s, int64_t pid)
+{
+	s->pid = pid;
+	s->started = process_start(pid);
+	name_host(s->host, sizeof(s->host));
+	cop_job_name(s->job, sizeof(s->job));
+}
+
 void cop_state_begin(const char *path, struct cop_state *s)
 {
+	char job[sizeof(s->job)];
 	cop_state_read(path, s);
+	if (!same_job(s->job, cop_job_name(job, sizeof(job)))) {
+		s->failures = s->code = 0;
+		s->failure[0] = '\0';
+	}
 	s->state = COP_WORK_RUNNING;
 	s->attempts++;
-	s->pid = getpid();
-	s->started = process_start(s->pid);
 	s->error[0] = '\0';
-	gethostname(s->host, sizeof(s->host) - 1);
-	cop_job_name(s->job, sizeof(s->job));
+	if (s->began <= 0)
+		s->began = cop_clock();
+	own(s, getpid());
+}
+
+void cop_state_fail(struct cop_state *s, int code, const char *why)
+{
+	char text[sizeof(s->failure)];
+	snprintf(text, sizeof(text), "%.*s", (int)sizeof(text) - 1, why);
+	s->failures = strcmp(text, s->failure) == 0 ? s->failures + 1 : 1;
+	s->state = COP_WORK_FAILED;
+	s->code = code;
+	memcpy(s->failure, text, sizeof(text));
+	memcpy(s->error, text, sizeof(text));
+}
+
+int cop_state_note_death(const char *path, int64_t pid, int code, const char *why, struct cop_state *s, bool *noted,
+			 struct cop_err *err)
+{
+	bool known;
+	cop_state_read(path, s);
+	*noted = false;
+	if (!cop_state_of_process(s, pid)) {
+		/* it died before it could say that it began; whoever is there may be alive */
+		if (s->state == COP_WORK_RUNNING && (cop_state_alive(s, &known) || !known))
+			return 0;
+		cop_state_begin(path, s);
+		own(s, pid);
+	}
+	cop_state_fail(s, code, why);
+	*noted = true;
+	return cop_state_write(path, s, err);
+}
+
+bool cop_state_same_owner(const struct cop_state *a, const struct cop_state *b)
+{
+	return a->pid == b->pid && a->started == b->started && strcmp(a->host, b->host) == 0;
+}
+
+bool cop_state_of_process(const struct cop_state *s, int64_t pid)
+{
+	char host[sizeof(s->host)];
+	name_host(host, sizeof(host));
+	return s->pid == pid && strcmp(s->host, host) == 0;
+}
+
+bool cop_state_given_up(const struct cop_state *s, int64_t most)
+{
+	char job[sizeof(s->job)];
+	cop_job_name(job, sizeof(job));
+	return s->state == COP_WORK_FAILED && s->failures >= most && *job && same_job(s->job, job);
 }
 
 bool cop_state_alive(const struct cop_state *s, bool *known)
 {
-	char host[64] = "";
-	gethostname(host, sizeof(host) - 1);
+	char host[sizeof(s->host)];
+	name_host(host, sizeof(host));
 	*known = strcmp(host, s->host) == 0;
-	return *known && s->pid > 0 && process_start(s->pid) == s->started;
+	return *known && s->pid > 0 && s->started >= 0 && process_start(s->pid) == s->started;
 }
 
 const char *cop_job_name(char *buf, size_t size)

@@ -11,50 +11,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATE_SECONDS = 5 };
-
-static void note(struct cop_job_work *w)
-{
-	struct cop_err err = {0};
-	if (cop_state_write(w->state_path, &w->state, &err))
-		cop_warn("%s", err.msg);
-	w->noted = cop_now();
-}
-
 static void epoch_ended(const struct cop_trainer *t, void *user)
 {
 	struct cop_job_work *w = user;
 	const double *row = t->history.row[t->history.n - 1];
-	w->state.step = t->step;
-	w->state.speed = cop_trainer_speed(t);
-	if (cop_now() - w->noted > STATE_SECONDS)
-		note(w);
 	char validation[48] = "";
 	if (t->data->validation.n)
 		snprintf(validation, sizeof(validation), ", validation top-1 %.2f%%", 100 * row[COP_HISTORY_VAL_TOP1]);
 	char data[COP_DATA_NOTE];
 	cop_info("%s: epoch %g of %lld, loss %.4f%s, %.0f images/s%s", w->what, row[COP_HISTORY_EPOCH],
-		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, w->state.speed,
+		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, cop_trainer_speed(t),
 		 cop_trainer_data_note(t, data));
 }
 
-int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
-		   const struct cop_work_options *o, struct cop_err *err)
+/* Says that this process has the work now, and makes sure that it is not done by then. */
+static int claim(struct cop_job_work *w, struct cop_err *err)
 {
-	const struct cop_experiment *e = &r->experiment;
-	*w = (struct cop_job_work){.run = r};
-	snprintf(w->what, sizeof(w->what), "%s %lld", dense ? "dense run" : "cell", (long long)number);
-	snprintf(w->identity, sizeof(w->identity), "%s", w->what);
-	w->state_path = cop_run_state(r, dense, number);
-	w->progress_path = cop_run_progress(r, dense, number);
 	char *folder = cop_folder_of(w->state_path);
 	int rc = cop_mkdirs(folder, err);
 	free(folder);
 	if (rc)
 		return rc;
 	cop_state_begin(w->state_path, &w->state);
-	w->state.total = r->total_steps;
+	w->state.total = w->run->total_steps;
 	rc = cop_state_write(w->state_path, &w->state, err);
+	if (rc)
+		return rc;
+	w->claim = COP_CLAIM_HELD;
+	w->noted = cop_now();
+	return cop_work_check(w, err);
+}
+
+int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
+		   const struct cop_work_options *o, struct cop_err *err)
+{
+	const struct cop_experiment *e = &r->experiment;
+	*w = (struct cop_job_work){.run = r, .dense = dense, .number = number};
+	snprintf(w->what, sizeof(w->what), "%s %lld", dense ? "dense run" : "cell", (long long)number);
+	snprintf(w->identity, sizeof(w->identity), "%s", w->what);
+	w->state_path = cop_run_state(r, dense, number);
+	w->progress_path = cop_run_progress(r, dense, number);
+	int rc = claim(w, err);
 	const struct cop_backend *backend = NULL;
 	if (!rc)
 		rc = cop_backend_open(e->device.kind, &backend, err);
@@ -78,6 +75,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	t->what = w->what;
 	t->identity = w->identity;
 	t->epoch_ended = epoch_ended;
+	t->heartbeat = cop_work_heartbeat;
 	t->user = w;
 	return rc;
 }
@@ -105,24 +103,54 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);
 	cop_cpu_describe(row->device, sizeof(row->device));
-	return 0;
+	row->began = w->state.began;
+	row->ended = cop_clock();
+	return cop_work_check(w, err);
 }
 
-int cop_work_end(struct cop_job_work *w, int rc, const struct cop_err *err)
+static void forget(const struct cop_job_work *w)
 {
-	w->state.step = w->trainer.step;
-	if (rc && rc != COP_ESTOPPED)
+	cop_remove(w->state_path);
+	cop_remove(w->progress_path);
+}
+
+/* What is begun again for nothing, because another has finished it, leaves no trace but a third one's. */
+static void leave_done(const struct cop_job_work *w)
+{
+	struct cop_state there;
+	cop_state_read(w->state_path, &there);
+	cop_info("%s is done: another process has finished it meanwhile", w->what);
+	if (there.state == COP_WORK_NONE || cop_state_same_owner(&there, &w->state))
+		forget(w);
+}
+
+/* Work that did not come to its result: asked to stop, failed, or another's by now. */
+static int break_off(struct cop_job_work *w, int rc, struct cop_err *err)
+{
+	const char *why = err ? err->msg : "";
+	if (rc != COP_ESTOPPED && w->claim == COP_CLAIM_HELD)
 		cop_staging_doubt(&w->staging);
-	if (rc) {
-		w->state.state = rc == COP_ESTOPPED ? COP_WORK_STOPPED : COP_WORK_FAILED;
-		snprintf(w->state.error, sizeof(w->state.error), "%.*s", (int)sizeof(w->state.error) - 1,
-			 err ? err->msg : "");
-		note(w);
-	} else {
-		/* the result speaks for itself from now on */
-		cop_remove(w->state_path);
-		cop_remove(w->progress_path);
+	if (w->claim == COP_CLAIM_HELD && cop_work_check(w, err) == 0) {
+		w->state.step = w->trainer.step;
+		if (rc == COP_ESTOPPED) {
+			w->state.state = COP_WORK_STOPPED;
+			snprintf(w->state.error, sizeof(w->state.error), "%.*s", (int)sizeof(w->state.error) - 1, why);
+		} else {
+			cop_state_fail(&w->state, -rc, why);
+		}
+		cop_work_note(w);
 	}
+	if (w->claim == COP_CLAIM_DONE)
+		leave_done(w);
+	return w->claim == COP_CLAIM_DONE ? 0 : w->claim == COP_CLAIM_LOST ? COP_EFAILED : rc;
+}
+
+int cop_work_end(struct cop_job_work *w, int rc, struct cop_err *err)
+{
+	if (rc)
+		rc = break_off(w, rc, err);
+	else
+		forget(w); /* the result speaks for itself from now on */
 	cop_trainer_release(&w->trainer);
 	cop_data_release(&w->data);
 	cop_staging_release(&w->staging);
