@@ -1,9 +1,8 @@
 /* coppice plan: an experiment file and a folder become a run. */
-#include "base/file.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "commands.h"
 #include "planning.h"
+#include "report/text.h"
 #include "sweep/cost.h"
 
 #include <inttypes.h>
@@ -11,20 +10,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+enum { FROM_HISTORY = 256, YES };
+
+/* What the run will cost is found out before it is written, and told afterwards. */
 struct args {
 	struct plan_args plan;
-	bool json, no_timing;
+	bool json, yes;
+	struct cop_cost_options how;
+	struct cop_cost cost;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
-	(void)arg;
 	if (key == 'j')
 		a->json = true;
 	else if (key == 'n')
-		a->no_timing = true;
+		a->how.measure = false;
+	else if (key == FROM_HISTORY)
+		a->how.history = arg;
+	else if (key == YES)
+		a->yes = true;
 	else if (key == ARGP_KEY_INIT)
 		state->child_inputs[0] = &a->plan;
 	else
@@ -63,39 +71,121 @@ static void print_grid(const struct cop_run *r)
 	       r->steps_per_epoch, e->train.batch);
 }
 
+static const char *hours_of(const struct cop_run *r)
+{
+	return r->experiment.slurm.gpus ? "GPU-hours" : "core-hours";
+}
+
+static void print_work(const struct cop_cost *c)
+{
+	printf("  work         %" PRId64 " dense run%s + %" PRId64 " cells", c->dense, c->dense == 1 ? "" : "s",
+	       c->cells);
+	if (c->dense_done || c->cells_done)
+		printf(", of them %" PRId64 " and %" PRId64 " done already; left:", c->dense_done, c->cells_done);
+	printf(" = %" PRId64 " steps\n", c->steps);
+}
+
+static void print_time(const struct cop_run *r, const struct cop_cost *c)
+{
+	char hours[COP_NUMBER_TEXT], wall[COP_NUMBER_TEXT];
+	const struct cop_slurm_config *s = &r->experiment.slurm;
+	if (!isfinite(c->core_hours)) {
+		printf("  time         not known: no steps were timed\n");
+		return;
+	}
+	if (isfinite(c->speed.images_per_second))
+		printf("  speed        %.0f images/s with %d thread%s, %s\n", c->speed.images_per_second,
+		       c->speed.threads, c->speed.threads == 1 ? "" : "s",
+		       strcmp(c->speed.where, "here") == 0 ? "timed on this machine; a compute node may differ"
+							   : c->speed.where);
+	printf("  time         about %s %s; about %s with ", cop_text_hours(cop_cost_hours(r, c), hours), hours_of(r),
+	       cop_text_duration(c->wall_seconds, wall));
+	if (c->at_once)
+		printf("%" PRId64, c->at_once);
+	else
+		printf("all");
+	printf(" tasks of %" PRId64 " cores at once, plus waiting in the queue\n", s->cpus);
+}
+
 static void print_cost(const struct cop_run *r, const struct cop_cost *c)
 {
+	char bytes[COP_NUMBER_TEXT];
 	printf("  network      %" PRId64 " parameters, %" PRId64
 	       " of them prunable, %.4gM multiply-accumulates an image\n",
 	       c->params, c->prunable, c->macs * 1e-6);
-	printf("  work         %" PRId64 " dense + %" PRId64 " cells = %" PRId64 " steps\n", c->dense, c->cells,
-	       c->steps);
-	if (isfinite(c->images_per_second))
-		printf("  time         about %.3g core-hours (%.0f images/s here with %d threads)\n", c->core_hours,
-		       c->images_per_second, c->threads);
-	printf("  disk         about %.0f MB\n", c->bytes * 1e-6);
+	print_work(c);
+	print_time(r, c);
+	printf("  disk         about %s\n", cop_text_bytes(c->bytes, bytes));
 	printf("planned into %s\n", r->path);
 }
 
 static void print_json(const struct cop_run *r, const struct cop_cost *c)
 {
+	const struct {
+		const char *name;
+		double v;
+	} facts[] = {{"cells", (double)c->cells},
+		     {"dense", (double)c->dense},
+		     {"computed_with_another", (double)c->same},
+		     {"cells_done", (double)c->cells_done},
+		     {"dense_done", (double)c->dense_done},
+		     {"steps_per_epoch", (double)r->steps_per_epoch},
+		     {"steps", (double)c->steps},
+		     {"parameters", (double)c->params},
+		     {"prunable", (double)c->prunable},
+		     {"multiply_accumulates", c->macs},
+		     {"images_per_second", c->speed.images_per_second},
+		     {"threads", c->speed.threads},
+		     {"tasks", (double)c->tasks},
+		     {"tasks_at_once", (double)c->at_once},
+		     {"core_hours", c->core_hours},
+		     {"gpu_hours", c->gpu_hours},
+		     {"wall_seconds", c->wall_seconds},
+		     {"bytes", c->bytes}};
 	cJSON *j = cJSON_CreateObject();
 	cJSON_AddStringToObject(j, "run", r->path);
 	cJSON_AddStringToObject(j, "experiment_hash", r->hash);
-	cop_json_add_num(j, "cells", (double)c->cells);
-	cop_json_add_num(j, "dense", (double)c->dense);
-	cop_json_add_num(j, "steps_per_epoch", (double)r->steps_per_epoch);
-	cop_json_add_num(j, "steps", (double)c->steps);
-	cop_json_add_num(j, "parameters", (double)c->params);
-	cop_json_add_num(j, "prunable", (double)c->prunable);
-	cop_json_add_num(j, "multiply_accumulates", c->macs);
-	cop_json_add_num(j, "images_per_second", c->images_per_second);
-	cop_json_add_num(j, "core_hours", c->core_hours);
-	cop_json_add_num(j, "bytes", c->bytes);
+	for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+		cop_json_add_num(j, facts[i].name, facts[i].v);
+	cJSON_AddStringToObject(j, "speed_from", c->speed.where);
 	char *text = cJSON_Print(j);
 	puts(text);
 	cJSON_free(text);
 	cJSON_Delete(j);
+}
+
+/* Whether the user says yes to the question on the terminal. */
+static bool says_yes(void)
+{
+	char answer[16] = "";
+	fflush(stderr);
+	if (!fgets(answer, sizeof(answer), stdin))
+		return false;
+	char first = answer[strspn(answer, " \t")];
+	return first == 'y' || first == 'Y';
+}
+
+/* Work beyond cost.ask_hours wants a word of agreement. Of what has no known speed nothing can be said. */
+static int agree(const struct cop_run *r, void *user, struct cop_err *err)
+{
+	struct args *a = user;
+	char hours[COP_NUMBER_TEXT], limit[COP_NUMBER_TEXT], wall[COP_NUMBER_TEXT];
+	int rc = cop_cost_estimate(r, &a->how, &a->cost, err);
+	double most = r->experiment.cost.ask_hours;
+	if (rc || a->yes || !(cop_cost_hours(r, &a->cost) > most))
+		return rc;
+	cop_text_hours(cop_cost_hours(r, &a->cost), hours);
+	cop_text_hours(most, limit);
+	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+		return cop_fail(err, COP_EINPUT,
+				"'%s' takes about %s %s, and beyond %s ('cost.ask_hours') somebody has to agree: "
+				"--yes does",
+				r->experiment.name, hours, hours_of(r), limit);
+	fprintf(stderr,
+		"this sweep takes about %s %s and lasts %s at least; beyond %s ('cost.ask_hours') it wants a yes: go "
+		"on? [y/N] ",
+		hours, hours_of(r), cop_text_duration(a->cost.wall_seconds, wall), limit);
+	return says_yes() ? 0 : cop_fail(err, COP_EFAILED, "nothing was planned");
 }
 
 int cmd_plan(int argc, char **argv)
@@ -103,28 +193,29 @@ int cmd_plan(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{"json", 'j', NULL, 0, "Print the plan as JSON", 0},
 		{"no-timing", 'n', NULL, 0, "Do not time a few steps for the estimate", 0},
+		{"from-history", FROM_HISTORY, "RUN", 0, "Take the speed from an earlier run of the same network", 0},
+		{"yes", YES, NULL, 0, "Do not ask, whatever it costs", 0},
 		{0},
 	};
 	struct argp_child children[] = {{plan_argp(), 0, NULL, 0}, {0}};
 	struct argp argp = {.options = options,
 			    .parser = parse,
 			    .args_doc = "EXPERIMENT.json -o RUN",
-			    .doc = "Check an experiment, expand its grid and write the run's folder.",
+			    .doc = "Check an experiment, expand its grid, tell what it will cost and write the run's "
+				   "folder. A sweep of more than cost.ask_hours is asked about first.",
 			    .children = children};
-	struct args a = {0};
+	struct args a = {.how.measure = true};
 	struct cop_err err = {0};
 	struct cop_run run = {0};
-	struct cop_cost cost;
 	cop_parse_args(&argp, argc, argv, &a);
 	cop_console_start(false);
-	int rc = plan_make(&a.plan, &run, &err);
-	if (!rc)
-		rc = cop_plan_cost(&run, !a.no_timing, &cost, &err);
+	struct cop_plan_consent consent = {agree, &a};
+	int rc = plan_make(&a.plan, &consent, &run, &err);
 	if (!rc && a.json) {
-		print_json(&run, &cost);
+		print_json(&run, &a.cost);
 	} else if (!rc) {
 		print_grid(&run);
-		print_cost(&run, &cost);
+		print_cost(&run, &a.cost);
 	}
 	cop_run_release(&run);
 	plan_args_release(&a.plan);

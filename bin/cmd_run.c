@@ -80,7 +80,7 @@ int cmd_run(int argc, char **argv)
 	cop_parse_args(&argp, argc, argv, &a);
 	cop_console_start(false);
 	cop_stop_on_signals();
-	int rc = plan_make(&a.plan, &run, &err);
+	int rc = plan_make(&a.plan, NULL, &run, &err);
 	if (!rc) {
 		cop_info("%s: %zu cells, %" PRId64 " steps each at most, into %s", run.experiment.name, run.ncells,
 			 run.total_steps, run.path);

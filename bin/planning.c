@@ -62,7 +62,8 @@ void plan_args_release(struct plan_args *a)
 	free(a->set);
 }
 
-int plan_make(const struct plan_args *a, struct cop_run *run, struct cop_err *err)
+int plan_make(const struct plan_args *a, const struct cop_plan_consent *consent, struct cop_run *run,
+	      struct cop_err *err)
 {
 	char *text = NULL;
 	size_t len;
@@ -71,7 +72,7 @@ int plan_make(const struct plan_args *a, struct cop_run *run, struct cop_err *er
 	if (!rc)
 		rc = cop_experiment_load(&e, text, a->experiment, a->set, a->nsets, err);
 	if (!rc)
-		rc = cop_plan(&e, a->run, err);
+		rc = cop_plan(&e, a->run, consent, err);
 	if (!rc)
 		rc = cop_run_open(run, a->run, err);
 	cop_experiment_release(&e);

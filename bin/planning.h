@@ -16,7 +16,8 @@ struct plan_args {
 const struct argp *plan_argp(void);
 void plan_args_release(struct plan_args *a);
 
-/* Loads the experiment, plans and opens the run. */
-int plan_make(const struct plan_args *a, struct cop_run *run, struct cop_err *err) COP_CHECKED;
+/* Loads the experiment, plans and opens the run. `consent` may be NULL. */
+int plan_make(const struct plan_args *a, const struct cop_plan_consent *consent, struct cop_run *run,
+	      struct cop_err *err) COP_CHECKED;
 
 #endif

@@ -95,6 +95,41 @@ const char *cop_text_count(int64_t v, char buf[COP_NUMBER_TEXT])
 	return buf;
 }
 
+const char *cop_text_duration(double seconds, char buf[COP_NUMBER_TEXT])
+{
+	static const struct {
+		double below, unit;
+		const char *name;
+	} units[] = {{100, 1, "s"}, {100 * 60, 60, "min"}, {100 * 3600, 3600, "h"}, {INFINITY, 86400, "days"}};
+	size_t i = 0;
+	while (!(seconds < units[i].below) && i < 3)
+		i++;
+	double v = seconds / units[i].unit;
+	snprintf(buf, COP_NUMBER_TEXT, "%.*f %s", v < 9.95 ? 1 : 0, v, units[i].name);
+	return buf;
+}
+
+const char *cop_text_hours(double hours, char buf[COP_NUMBER_TEXT])
+{
+	if (!(fabs(hours) >= 999.5 && fabs(hours) < 1e15)) {
+		snprintf(buf, COP_NUMBER_TEXT, "%.3g", hours);
+		return buf;
+	}
+	double step = pow(10, floor(log10(hours)) - 2);
+	return cop_text_count(llround(round(hours / step) * step), buf);
+}
+
+const char *cop_text_bytes(double bytes, char buf[COP_NUMBER_TEXT])
+{
+	static const char units[] = "kMGTP";
+	int unit = 0;
+	double v = bytes / 1000;
+	for (; unit < 4 && v >= 999.5; unit++)
+		v /= 1000;
+	snprintf(buf, COP_NUMBER_TEXT, "%.*f %cB", v < 9.95 ? 1 : 0, v, units[unit]);
+	return buf;
+}
+
 static const char *entity(char c)
 {
 	switch (c) {

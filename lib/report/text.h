@@ -18,6 +18,15 @@ const char *cop_text_number(double v, char buf[COP_NUMBER_TEXT]);
 /* 25728512 as "25.7M": below 1000 as it is, then k, M, G or T with one digit behind the point. Returns buf. */
 const char *cop_text_short(double v, char buf[COP_NUMBER_TEXT]);
 
+/* Seconds as "45 s", "12 min", "3.4 h" or "12 days". Returns buf. */
+const char *cop_text_duration(double seconds, char buf[COP_NUMBER_TEXT]);
+
+/* Hours with the digits that an estimate has: "0.0123", "4.56", "123", "12,300". Returns buf. */
+const char *cop_text_hours(double hours, char buf[COP_NUMBER_TEXT]);
+
+/* Bytes as "640 kB", "1.2 MB", "34 GB". Returns buf. */
+const char *cop_text_bytes(double bytes, char buf[COP_NUMBER_TEXT]);
+
 /* 12345678 as "12,345,678". Returns buf. */
 const char *cop_text_count(int64_t v, char buf[COP_NUMBER_TEXT]);
 

@@ -1,70 +1,264 @@
 /* What a sweep will cost; see cost.h. */
 #include "sweep/cost.h"
 
-#include "base/cpu.h"
+#include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "nn/batches.h"
 #include "nn/models.h"
-#include "nn/trainer.h"
+#include "nn/schedule.h"
+#include "sweep/batch.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* A few steps on fresh weights, after one to warm up; half a second at most. */
-static int measure_speed(const struct cop_run *r, struct cop_cost *c, struct cop_err *err)
+/* What is left to do, while it is being counted. */
+struct counting {
+	const struct cop_run *run;
+	struct cop_cost *cost;
+	const struct cop_dataset_info *info;
+	double task_seconds; /* of all tasks together */
+};
+
+double cop_cost_makespan(const double *seconds, size_t n, int64_t places)
 {
-	enum { STEPS = 50 };
-	const struct cop_experiment *e = &r->experiment;
-	const struct cop_backend *backend;
-	struct cop_data data = {0};
-	struct cop_trainer t = {0};
-	int rc = cop_backend_open(e->device.kind, &backend, err);
-	if (!rc)
-		rc = cop_data_open(&data, &e->data, err);
-	c->threads = cop_cpu_set_threads((int)e->device.threads);
-	if (!rc)
-		rc = cop_trainer_init(&t, &e->model, &e->train, &data, backend, 0, err);
-	if (!rc) {
-		cop_trainer_draw(&t, e->model.init, (uint64_t)e->train.seed_init);
-		double begun = cop_now();
-		for (int64_t s = 1; s <= STEPS && s <= r->total_steps && cop_now() - begun < 0.5 && !rc; s++) {
-			rc = cop_trainer_run(&t, s, err);
-			if (s == 1)
-				t.stepping = 0, t.images = 0;
-		}
-		c->images_per_second = cop_trainer_speed(&t);
+	size_t m = places > 0 && (size_t)places < n ? (size_t)places : n;
+	double *free_at = cop_xcalloc(m, sizeof(*free_at)), end = 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t first = 0;
+		/* with a place for each task there is nothing to look for */
+		for (size_t k = 1; k < m && m < n; k++)
+			if (free_at[k] < free_at[first])
+				first = k;
+		free_at[first] = (m < n ? free_at[first] : 0) + seconds[i];
+		end = fmax(end, free_at[first]);
 	}
-	cop_trainer_release(&t);
-	cop_data_release(&data);
-	return rc;
+	free(free_at);
+	return end;
 }
 
-int cop_plan_cost(const struct cop_run *r, bool measure, struct cop_cost *c, struct cop_err *err)
+static double at_least(double v, double least)
+{
+	return v > least ? v : least;
+}
+
+/* Threads of each of `together` runs that share a task. */
+static int threads_of(const struct cop_experiment *e, int64_t together)
+{
+	double share = floor(at_least((double)e->slurm.cpus / (double)together, 1));
+	return (int)(e->device.threads && (double)e->device.threads < share ? (double)e->device.threads : share);
+}
+
+/* Seconds of a run from `step` to the end, on its share of a task's cores. Without steps there is nothing to time. */
+static double run_seconds(const struct counting *n, int64_t step, int64_t together)
+{
+	/* a forward pass is about a third of a training step */
+	static const double pass = 1.0 / 3;
+	const struct cop_run *r = n->run;
+	const struct cop_experiment *e = &r->experiment;
+	const struct cop_speed *s = &n->cost->speed;
+	int64_t left = r->total_steps - step;
+	/* validated before the first step, after each epoch, and once more at the end with the test */
+	double epochs = (double)left / (double)r->steps_per_epoch,
+	       looks = (double)e->data.validation * (epochs + 2) + (double)n->info->n[COP_SPLIT_TEST];
+	double images = (double)left * (double)e->train.batch + pass * looks;
+	double cores = fmin(threads_of(e, together), (double)e->slurm.cpus / (double)together);
+	return r->total_steps ? images / (s->images_per_second / s->threads * cores) : 0;
+}
+
+/* What is left of the dense runs; returns how long it takes. */
+static double count_dense(struct counting *n)
+{
+	struct cop_cost *c = n->cost;
+	double *seconds = cop_xcalloc((size_t)c->dense, sizeof(*seconds));
+	size_t left = 0;
+	for (int64_t k = 0; k < c->dense; k++) {
+		char *path = cop_run_dense_result(n->run, k);
+		if (cop_exists(path)) {
+			c->dense_done++;
+		} else {
+			seconds[left] = run_seconds(n, 0, 1);
+			n->task_seconds += seconds[left++];
+			c->steps += n->run->total_steps;
+		}
+		free(path);
+	}
+	double wall = cop_cost_makespan(seconds, left, c->at_once);
+	free(seconds);
+	return wall;
+}
+
+static bool is_done(const struct cop_run *r, int64_t index)
+{
+	char *path = cop_run_cell(r, index);
+	bool done = cop_exists(path);
+	free(path);
+	return done;
+}
+
+/* The cells of `index` (n of them), so many to a task; returns how long they take. */
+static double count_tasks(struct counting *n, const int64_t *index, size_t cells)
+{
+	const struct cop_slurm_config *s = &n->run->experiment.slurm;
+	size_t each = (size_t)s->cells_per_task, tasks = (cells + each - 1) / each;
+	double *seconds = cop_xcalloc(tasks, sizeof(*seconds));
+	for (size_t i = 0; i < cells; i++) {
+		size_t t = i / each, in_task = t + 1 < tasks ? each : cells - t * each;
+		int64_t step = n->run->cell[index[i]].reset_step;
+		double took = run_seconds(n, step, s->concurrent ? (int64_t)in_task : 1);
+		seconds[t] = s->concurrent ? fmax(seconds[t], took) : seconds[t] + took;
+		n->cost->steps += n->run->total_steps - step;
+	}
+	for (size_t t = 0; t < tasks; t++)
+		n->task_seconds += seconds[t];
+	n->cost->tasks += (int64_t)tasks;
+	double wall = cop_cost_makespan(seconds, tasks, n->cost->at_once);
+	free(seconds);
+	return wall;
+}
+
+/* Round after round: no cell begins before those of the round before it are done. */
+static double count_cells(struct counting *n)
+{
+	const struct cop_run *r = n->run;
+	struct cop_cost *c = n->cost;
+	int64_t *index = cop_xcalloc(r->ncells, sizeof(*index));
+	char *cells = cop_run_file(r, "cells");
+	bool begun = cop_is_folder(cells);
+	double wall = 0;
+	for (int64_t round = 1; round <= r->experiment.sweep.rounds; round++) {
+		size_t left = 0;
+		for (size_t i = 0; i < r->ncells; i++) {
+			const struct cop_point *p = &r->cell[i];
+			if (p->round != round)
+				continue;
+			c->same += p->same_as >= 0;
+			if (begun && is_done(r, p->index))
+				c->cells_done++;
+			else if (p->same_as < 0)
+				index[left++] = p->index;
+		}
+		wall += count_tasks(n, index, left);
+	}
+	free(cells);
+	free(index);
+	return wall;
+}
+
+/* Reset points that the dense run saves between its beginning and its end. */
+static double saved_between(const struct cop_run *r)
+{
+	double n = 0;
+	for (size_t i = 0; i < r->experiment.sweep.reset.n; i++) {
+		int64_t step = 0;
+		if (cop_point_parse("sweep.reset", r->experiment.sweep.reset.v[i], r->steps_per_epoch, &step, NULL))
+			continue;
+		n += step > 0 && step < r->total_steps;
+	}
+	return n;
+}
+
+/* Of each weight, by the fraction that is left: deflated, zeros cost little but where they are costs something. */
+static double weight_bytes(double left)
+{
+	return left * (4 + 8 * pow(1 - left, 3));
+}
+
+/* What files of many sizes were found to take; HDF5 adds some kilobytes for each dataset. */
+static double disk_bytes(const struct cop_run *r, const struct cop_graph *g)
+{
+	enum { PLAIN = 2000, DEFLATED = 3500, CHECKPOINT = 8000, RESULT = 16000, COLLECTED = 8000, LOG = 600 };
+	const struct cop_experiment *e = &r->experiment;
+	double params = (double)cop_layout_count(&g->params, false),
+	       prunable = (double)cop_layout_count(&g->params, true),
+	       buffers = (double)cop_layout_count(&g->buffers, false), masks = 0;
+	double sets = e->train.optimizer == COP_OPTIMIZER_ADAM ? 3 : 2; /* parameters and the optimizer's slots */
+	for (size_t i = 0; i < g->params.n; i++)
+		masks += g->params.tensor[i].prunable;
+	double checkpoint = 4 * (sets * params + buffers) + CHECKPOINT +
+			    PLAIN * (sets * (double)g->params.n + (double)g->buffers.n);
+	double history = sizeof(double) * COP_HISTORY_COLUMNS * (double)(e->train.epochs + 1);
+	double bytes = (double)e->sweep.replicates * ((2 + saved_between(r)) * checkpoint + RESULT + 2 * history);
+	for (size_t i = 0; i < r->ncells; i++) {
+		const struct cop_point *p = &r->cell[i];
+		double part = r->total_steps ? 1 - (double)p->reset_step / (double)r->total_steps : 1;
+		bytes += RESULT + COLLECTED + LOG + 2 * part * history;
+		if (e->sweep.keep_weights)
+			bytes += prunable * weight_bytes(1 - p->quantile) + 4 * (params - prunable + buffers) +
+				 DEFLATED * ((double)g->params.n + (double)g->buffers.n + masks);
+	}
+	return bytes;
+}
+
+/* The built-in digits are the run's own, in whole chunks. */
+static double own_data_bytes(const struct cop_run *r, const struct cop_dataset_info *info)
+{
+	static const double chunk = 1 << 20;
+	char *own = cop_run_file(r, "data.h5");
+	double image = (double)info->channels * info->height * info->width, bytes = 0;
+	for (int s = 0; s < COP_SPLITS && strcmp(own, r->experiment.data.path) == 0; s++)
+		bytes += ceil(image * (double)info->n[s] / chunk) * chunk + sizeof(int32_t) * (double)info->n[s];
+	free(own);
+	return bytes;
+}
+
+static int find_speed(const struct cop_run *r, const struct cop_cost_options *o, struct cop_speed *s,
+		      struct cop_err *err)
+{
+	const struct cop_slurm_config *slurm = &r->experiment.slurm;
+	struct cop_err why = {0};
+	*s = (struct cop_speed){.images_per_second = NAN, .threads = 1};
+	if (o->history)
+		return cop_speed_from_history(r, o->history, s, err);
+	int threads = threads_of(&r->experiment, slurm->concurrent ? slurm->cells_per_task : 1);
+	/* a login node may be smaller than what will train */
+	if (o->measure && r->total_steps > 0 && cop_speed_measure(r, threads, s, &why)) {
+		cop_warn("no steps were timed: %s", why.msg);
+		s->images_per_second = NAN;
+	}
+	return 0;
+}
+
+static void count_work(const struct cop_run *r, const struct cop_dataset_info *info, struct cop_cost *c)
+{
+	struct counting n = {.run = r, .cost = c, .info = info};
+	double dense = count_dense(&n);
+	c->wall_seconds = dense + count_cells(&n);
+	/* comparing loses a NaN on the way */
+	if (r->total_steps && !isfinite(c->speed.images_per_second))
+		c->wall_seconds = n.task_seconds = NAN;
+	c->core_hours = n.task_seconds / 3600 * (double)r->experiment.slurm.cpus;
+	c->gpu_hours = n.task_seconds / 3600 * (double)r->experiment.slurm.gpus;
+}
+
+int cop_cost_estimate(const struct cop_run *r, const struct cop_cost_options *o, struct cop_cost *c,
+		      struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
 	struct cop_dataset_info info;
 	struct cop_graph graph = {0};
 	*c = (struct cop_cost){
-		.cells = (int64_t)r->ncells, .dense = e->sweep.replicates, .images_per_second = NAN, .core_hours = NAN};
+		.cells = (int64_t)r->ncells, .dense = e->sweep.replicates, .at_once = cop_batch_at_once(&e->slurm)};
 	int rc = cop_data_check(&e->data, &info, err);
 	if (rc)
 		return rc;
 	rc = cop_model_build(&graph, &e->model, info.channels, info.height, info.width, info.nclasses, err);
-	cop_dataset_info_release(&info);
-	if (rc)
-		return rc;
-	c->prunable = (int64_t)cop_layout_count(&graph.params, true);
-	c->params = (int64_t)cop_layout_count(&graph.params, false);
-	c->macs = cop_graph_macs(&graph);
+	if (!rc)
+		rc = find_speed(r, o, &c->speed, err);
+	if (!rc) {
+		c->prunable = (int64_t)cop_layout_count(&graph.params, true);
+		c->params = (int64_t)cop_layout_count(&graph.params, false);
+		c->macs = cop_graph_macs(&graph);
+		c->bytes = disk_bytes(r, &graph) + own_data_bytes(r, &info);
+		count_work(r, &info, c);
+	}
 	cop_graph_release(&graph);
-	c->steps = c->dense * r->total_steps;
-	for (size_t i = 0; i < r->ncells; i++)
-		c->steps += r->total_steps - r->cell[i].reset_step;
-	double slots = e->train.optimizer == COP_OPTIMIZER_ADAM ? 3 : 2;
-	c->bytes = (double)c->dense * (double)(e->sweep.reset.n + 2) * slots * 4 * (double)c->params +
-		   (e->sweep.keep_weights ? (double)c->cells * 4 * (double)c->params : 0) + 3e4 * (double)c->cells;
-	struct cop_err why = {0};
-	/* a login node may be smaller than what will train */
-	if (measure && r->total_steps > 0 && measure_speed(r, c, &why))
-		cop_warn("no steps were timed: %s", why.msg);
-	c->core_hours = (double)c->steps * (double)e->train.batch / c->images_per_second * c->threads / 3600;
+	cop_dataset_info_release(&info);
 	return rc;
+}
+
+double cop_cost_hours(const struct cop_run *r, const struct cop_cost *c)
+{
+	return r->experiment.slurm.gpus ? c->gpu_hours : c->core_hours;
 }

@@ -103,23 +103,41 @@ static int make_folders(const char *path, struct cop_err *err)
 	return rc;
 }
 
-static int write_run(const struct cop_experiment *e, const char *path, const struct cop_cells *grid,
-		     struct cop_err *err)
+/* The run as it will be read back, of what belongs to others; free its text. */
+static struct cop_run run_of(const struct cop_experiment *e, const char *path, const struct cop_cells *grid)
 {
-	char *text = cop_experiment_text(e), *file = cop_xasprintf("%s/experiment.json", path),
-	     *cells = cop_xasprintf("%s/cells.json", path);
-	struct cop_run run = {.path = (char *)(uintptr_t)path, .experiment = *e, .ncells = grid->n};
-	int rc = make_folders(path, err);
+	struct cop_run run = {.path = (char *)(uintptr_t)path,
+			      .experiment = *e,
+			      .text = cop_experiment_text(e),
+			      .steps_per_epoch = grid->steps_per_epoch,
+			      .total_steps = grid->total_steps,
+			      .cell = grid->cell,
+			      .ncells = grid->n};
+	cop_experiment_hash(e, run.hash);
+	return run;
+}
+
+static int ask(const struct cop_plan_consent *consent, const struct cop_run *run, const struct cop_data_config *data,
+	       struct cop_err *err)
+{
+	struct cop_run with_data = *run;
+	with_data.experiment.data.path = data->path;
+	return consent ? consent->ask(&with_data, consent->user, err) : 0;
+}
+
+static int write_run(const struct cop_run *run, const struct cop_cells *grid, struct cop_err *err)
+{
+	char *file = cop_run_file(run, "experiment.json"), *cells = cop_run_file(run, "cells.json");
+	int rc = make_folders(run->path, err);
 	if (!rc)
 		rc = cop_cells_write(grid, cells, err);
 	if (!rc)
-		rc = cop_batch_write(&run, err);
+		rc = cop_batch_write(run, err);
 	/* last: a folder with an experiment in it is a whole plan */
 	if (!rc)
-		rc = cop_write_file(file, text, strlen(text), err);
+		rc = cop_write_file(file, run->text, strlen(run->text), err);
 	free(cells);
 	free(file);
-	free(text);
 	return rc;
 }
 
@@ -156,7 +174,21 @@ static int check_labels(const struct cop_dataset_info *info, struct cop_err *err
 	return rc;
 }
 
-static int plan_into(struct cop_experiment *e, const char *run, const struct cop_data_config *data, struct cop_err *err)
+static int agree_and_write(const struct cop_experiment *e, const char *path, const struct cop_data_config *data,
+			   const struct cop_cells *grid, const struct cop_plan_consent *consent, struct cop_err *err)
+{
+	struct cop_run run = run_of(e, path, grid);
+	int rc = ask(consent, &run, data, err);
+	if (!rc)
+		rc = write_run(&run, grid, err);
+	if (!rc)
+		cop_staging_advise(e->device.stage);
+	free(run.text);
+	return rc;
+}
+
+static int plan_into(struct cop_experiment *e, const char *path, const struct cop_data_config *data,
+		     const struct cop_plan_consent *consent, struct cop_err *err)
 {
 	struct cop_dataset_info info;
 	int rc = cop_data_check(data, &info, err);
@@ -173,13 +205,11 @@ static int plan_into(struct cop_experiment *e, const char *run, const struct cop
 	if (!rc)
 		rc = check_training(e, &info, steps_per_epoch, &graph, err);
 	if (!rc)
-		rc = read_earlier(e, run, &earlier, err);
+		rc = read_earlier(e, path, &earlier, err);
 	if (!rc)
 		rc = cop_cells_make(&grid, e, steps_per_epoch, &graph.params, &earlier, err);
 	if (!rc)
-		rc = write_run(e, run, &grid, err);
-	if (!rc)
-		cop_staging_advise(e->device.stage);
+		rc = agree_and_write(e, path, data, &grid, consent, err);
 	cop_cells_release(&earlier);
 	cop_cells_release(&grid);
 	cop_graph_release(&graph);
@@ -187,22 +217,51 @@ static int plan_into(struct cop_experiment *e, const char *run, const struct cop
 	return rc;
 }
 
-int cop_plan(struct cop_experiment *e, const char *path, struct cop_err *err)
+/* The nearest folder above or at `path` that is there; the caller frees. */
+static char *standing(const char *path)
 {
-	bool made = !cop_exists(path), drawn = false;
-	int rc = cop_mkdirs(path, err);
-	if (rc)
-		return rc;
+	char *at = cop_xstrdup(path);
+	while (!cop_exists(at)) {
+		char *above = cop_folder_of(at);
+		free(at);
+		at = above;
+	}
+	return at;
+}
+
+/* Removes `path` and those above it, up to `ground`, as far as they hold nothing. */
+static void remove_empty(const char *path, const char *ground)
+{
+	char *at = cop_xstrdup(path);
+	while (strcmp(at, ground) != 0 && strlen(at) > strlen(ground)) {
+		cop_remove_if_empty(at);
+		char *above = cop_folder_of(at);
+		free(at);
+		at = above;
+	}
+	free(at);
+}
+
+int cop_plan(struct cop_experiment *e, const char *path, const struct cop_plan_consent *consent, struct cop_err *err)
+{
+	bool drawn = false;
 	struct cop_data_config data = {0};
-	char *run = cop_absolute(path);
-	rc = resolve_data(e, run, &data, &drawn, err);
+	/* its real name has a folder only when it is there */
+	char *given = cop_absolute(path), *ground = standing(given), *run = NULL;
+	int rc = cop_mkdirs(given, err);
+	if (!rc) {
+		run = cop_absolute(given);
+		rc = resolve_data(e, run, &data, &drawn, err);
+	}
 	if (!rc)
-		rc = plan_into(e, run, &data, err);
+		rc = plan_into(e, run, &data, consent, err);
 	if (rc && drawn)
 		cop_remove(data.path);
-	if (rc && made)
-		cop_remove_if_empty(run);
+	if (rc)
+		remove_empty(given, ground);
 	free(data.path);
+	free(ground);
+	free(given);
 	free(run);
 	return rc;
 }
