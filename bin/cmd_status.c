@@ -47,13 +47,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct cop_column columns[] = {
-	{"work", COP_COLUMN_TEXT, 0},    {"state", COP_COLUMN_TEXT, 0},   {"quantile", COP_COLUMN_GENERAL, 4},
-	{"reset", COP_COLUMN_TEXT, 0},   {"done", COP_COLUMN_PERCENT, 0}, {"images/s", COP_COLUMN_REAL, 0},
-	{"attempts", COP_COLUMN_INT, 0}, {"where", COP_COLUMN_TEXT, 0},   {"why", COP_COLUMN_TEXT, 0},
+	{"work", COP_COLUMN_TEXT, 0},         {"state", COP_COLUMN_TEXT, 0},   {"quantile", COP_COLUMN_GENERAL, 4},
+	{"reset", COP_COLUMN_TEXT, 0},        {"epoch", COP_COLUMN_REAL, 1},   {"images/s", COP_COLUMN_REAL, 0},
+	{"minutes left", COP_COLUMN_REAL, 1}, {"attempts", COP_COLUMN_INT, 0}, {"where", COP_COLUMN_TEXT, 0},
+	{"why", COP_COLUMN_TEXT, 0},
 };
 
-static void add_entry(struct cop_table *t, const struct cop_entry *e, const char *work, const struct cop_point *p)
+static void add_real(struct cop_table *t, bool there, double v)
 {
+	if (there)
+		cop_table_real(t, v);
+	else
+		cop_table_none(t);
+}
+
+static void add_entry(struct cop_table *t, const struct cop_run *run, const struct cop_entry *e, const char *work,
+		      const struct cop_point *p)
+{
+	const struct cop_state *s = &e->state;
+	double images = (double)(s->total - s->step) * (double)run->experiment.train.batch;
 	cop_table_text(t, work);
 	cop_table_text(t, cop_fate_names[e->fate]);
 	if (p) {
@@ -63,16 +75,11 @@ static void add_entry(struct cop_table *t, const struct cop_entry *e, const char
 		cop_table_none(t);
 		cop_table_none(t);
 	}
-	if (e->state.attempts && e->state.total > 0)
-		cop_table_real(t, (double)e->state.step / (double)e->state.total);
-	else
-		cop_table_none(t);
-	if (e->state.speed > 0)
-		cop_table_real(t, e->state.speed);
-	else
-		cop_table_none(t);
-	cop_table_int(t, e->state.attempts);
-	const char *where = e->job[0] ? e->job : e->state.job[0] ? e->state.job : e->state.host;
+	add_real(t, s->attempts && s->total > 0, (double)s->step / (double)run->steps_per_epoch);
+	add_real(t, s->speed > 0, s->speed);
+	add_real(t, e->fate == COP_FATE_RUNNING && s->speed > 0, images / s->speed / 60);
+	cop_table_int(t, s->attempts);
+	const char *where = e->job[0] ? e->job : s->job[0] ? s->job : s->host;
 	cop_table_text(t, *where ? where : NULL);
 	cop_table_text(t, e->reason[0] ? e->reason : NULL);
 }
@@ -83,9 +90,10 @@ static bool worth_a_row(const struct cop_entry *e, bool failed_only)
 	switch (e->fate) {
 	case COP_FATE_FAILED:
 	case COP_FATE_LOST:
-	case COP_FATE_STUCK:
+	case COP_FATE_NEVER:
 		return true;
 	case COP_FATE_RUNNING:
+	case COP_FATE_PREEMPTED:
 	case COP_FATE_STOPPED:
 		return !failed_only;
 	default:
@@ -99,12 +107,12 @@ static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool all
 	for (size_t k = 0; k < l->ndense; k++) {
 		snprintf(work, sizeof(work), "dense %zu", k);
 		if (all || worth_a_row(&l->dense[k], failed_only))
-			add_entry(t, &l->dense[k], work, NULL);
+			add_entry(t, l->run, &l->dense[k], work, NULL);
 	}
 	for (size_t i = 0; i < l->ncells; i++) {
 		snprintf(work, sizeof(work), "cell %zu", i);
 		if (all || worth_a_row(&l->cell[i], failed_only))
-			add_entry(t, &l->cell[i], work, &l->run->cell[i]);
+			add_entry(t, l->run, &l->cell[i], work, &l->run->cell[i]);
 	}
 }
 
@@ -118,6 +126,11 @@ static void print_counts(const struct cop_ledger *l)
 		if (n || f == COP_FATE_DONE)
 			printf("%8zu of %zu cells %s\n", n, l->ncells, cop_fate_names[f]);
 	}
+	size_t waiting = cop_ledger_count(l->cell, l->ncells, COP_FATE_WAITING), asked = 0;
+	for (size_t i = 0; i < l->njobs; i++)
+		asked += strcmp(l->job[i].role, "next") == 0 && l->job[i].in_queue;
+	if (waiting && asked)
+		printf("a job that follows will submit what waits\n");
 	if (!l->queue_known)
 		printf("the queue could not be asked (%s): this is what the files know\n", l->queue_error);
 }
@@ -167,17 +180,18 @@ int cmd_status(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{"watch", 'w', "SECONDS", OPTION_ARG_OPTIONAL,
 		 "Show again every SECONDS (default 10) until all is done", 0},
-		{"failed", KEY_FAILED, NULL, 0, "Rows for what failed, is lost or stuck only", 0},
+		{"failed", KEY_FAILED, NULL, 0, "Rows for what failed, is lost or waits for ever only", 0},
 		{"json", 'j', NULL, 0, "All work as JSON", 0},
 		{0},
 	};
 	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
-	struct argp argp = {.options = options,
-			    .children = children,
-			    .parser = parse,
-			    .args_doc = "RUN",
-			    .doc = "What is done, running, queued, failed or lost, and why. Files decide; the queue is "
-				   "asked once."};
+	struct argp argp = {
+		.options = options,
+		.children = children,
+		.parser = parse,
+		.args_doc = "RUN",
+		.doc = "What is done, running, queued, preempted, failed or lost, and why. Files decide; the queue is "
+		       "asked once."};
 	struct args a = {0};
 	struct cop_err err = {0};
 	struct cop_run run;

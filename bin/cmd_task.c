@@ -58,17 +58,16 @@ static int find_numbers(const struct cop_run *run, struct args *a, int64_t **num
 	struct task_share *s = &a->share;
 	if (!task_number(&task))
 		return cop_fail(err, COP_EINPUT, "this is no task of an array (SLURM_ARRAY_TASK_ID is not set)");
-	if (a->dense)
-		*s = (struct task_share){.count = run->experiment.sweep.replicates, .per_task = 1};
-	else if (s->per_task == 0)
-		s->per_task = run->experiment.slurm.cells_per_task;
+	int64_t all = a->dense ? run->experiment.sweep.replicates : cells;
+	if (s->per_task == 0)
+		s->per_task = a->dense ? 1 : run->experiment.slurm.cells_per_task;
 	if (s->count < 0 && !s->list)
-		s->count = s->offset < cells ? cells - s->offset : 0;
+		s->count = s->offset < all ? all - s->offset : 0;
 	int rc = task_cells(s, task, number, n, err);
-	for (size_t i = 0; i < *n && !rc && !a->dense; i++)
-		if ((*number)[i] < 0 || (*number)[i] >= cells)
-			rc = cop_fail(err, COP_EINPUT, "cell %" PRId64 " does not exist: '%s' has cells 0 to %" PRId64,
-				      (*number)[i], run->path, cells - 1);
+	for (size_t i = 0; i < *n && !rc; i++)
+		if ((*number)[i] < 0 || (*number)[i] >= all)
+			rc = cop_fail(err, COP_EINPUT, "%s %" PRId64 " does not exist: '%s' has 0 to %" PRId64,
+				      a->dense ? "replicate" : "cell", (*number)[i], run->path, all - 1);
 	return rc;
 }
 
@@ -83,10 +82,14 @@ static int run_task(const struct cop_run *run, struct args *a)
 		return cop_exit_code(rc, &err);
 	}
 	s.piece = cop_xcalloc(s.n, sizeof(*s.piece));
-	for (size_t i = 0; i < s.n; i++)
-		s.piece[i].number = number[i];
+	size_t all = s.n;
+	s.n = 0;
+	/* a cell that is the same as another is written by that one's task */
+	for (size_t i = 0; i < all; i++)
+		if (a->dense || run->cell[number[i]].same_as < 0)
+			s.piece[s.n++].number = number[i];
 	free(number);
-	int code = supervise(&s);
+	int code = s.n ? supervise(&s) : 0;
 	free(s.piece);
 	return code;
 }
@@ -102,7 +105,8 @@ int cmd_task(int argc, char **argv)
 		 "Task T has the cells T*N to T*N+N-1 of them (default: slurm.cells_per_task)", 0},
 		{"concurrent", CONCURRENT, NULL, 0, "The task's cells at the same time, its cores shared, not in turn",
 		 0},
-		{"dense", DENSE, NULL, 0, "The dense run of replicate T instead of cells", 0},
+		{"dense", DENSE, NULL, 0,
+		 "Dense runs instead of cells: the list holds replicates; without one, replicate T", 0},
 		{"threads", 't', "N", 0, "Threads of each cell; the bits of the result do not depend on them", 0},
 		{0},
 	};

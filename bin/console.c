@@ -68,7 +68,7 @@ int cop_report_error(const struct cop_err *err)
 {
 	wipe(&console);
 	fprintf(stderr, "coppice: %s\n", err->msg);
-	return err->code < 0 ? -err->code : 1;
+	return err->code == COP_EFULL ? 1 : err->code < 0 ? -err->code : 1;
 }
 
 int cop_exit_code(int rc, const struct cop_err *err)

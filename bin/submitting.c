@@ -13,6 +13,7 @@
 struct args {
 	const char *run, *scheduler; /* NULL: SLURM */
 	int jobs;
+	bool rest;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -27,6 +28,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'j':
 		a->jobs = (int)cop_arg_int(state, "--jobs", arg, 1, 4096);
+		return 0;
+	case 'r':
+		a->rest = true;
 		return 0;
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = &a->run;
@@ -59,7 +63,8 @@ static void cell_ended(int64_t index, int exit_code, void *user)
 int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_submission *s, struct cop_err *err)
 {
 	struct bar bar = {.submission = s, .begun = cop_now()};
-	struct cop_submit_options o = {.redo = redo, .jobs = jobs, .cell_ended = cell_ended, .user = &bar};
+	struct cop_submit_options o = {
+		.mode = redo ? COP_SUBMIT_REDO : COP_SUBMIT_ALL, .jobs = jobs, .cell_ended = cell_ended, .user = &bar};
 	int rc = cop_scheduler_find("local", &o.scheduler, err);
 	cop_stop_on_signals();
 	return rc ? rc : cop_submit(run, &o, s, err);
@@ -67,19 +72,24 @@ int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_su
 
 static void say_submitted(const struct cop_run *run, const struct cop_submission *s)
 {
-	if (s->jobs == 0) {
+	if (s->jobs == 0 && s->rest == 0) {
 		printf("nothing is missing: all %zu cells are done or in the queue\n", run->ncells);
 		return;
 	}
-	printf("submitted %zu jobs (%s to %s): %zu dense, %zu cells, then collect\n", s->jobs, s->first, s->last,
-	       s->dense, s->cells);
+	if (s->jobs)
+		printf("submitted %zu jobs (%s to %s): %zu dense, %zu cells%s\n", s->jobs, s->first, s->last, s->dense,
+		       s->cells, s->rest ? "" : ", then collect");
+	if (s->rest)
+		printf("%zu cells wait for room in the queue: %s\n", s->rest,
+		       s->next ? "a job that follows will submit them, or 'coppice submit' again"
+			       : "'coppice submit' again later");
 	printf("'coppice status %s' shows how far they are\n", run->path);
 }
 
 static int submit_remotely(const struct cop_run *run, const struct args *a, bool redo, struct cop_err *err)
 {
 	struct cop_submission s;
-	struct cop_submit_options o = {.redo = redo};
+	struct cop_submit_options o = {.mode = a->rest ? COP_SUBMIT_REST : redo ? COP_SUBMIT_REDO : COP_SUBMIT_ALL};
 	const char *name = a->scheduler ? a->scheduler : "slurm";
 	bool print = strcmp(name, "print") == 0;
 	int rc = cop_scheduler_find(name, &o.scheduler, err);
@@ -97,6 +107,7 @@ static int submit_remotely(const struct cop_run *run, const struct args *a, bool
 int submit_command(int argc, char **argv, bool redo)
 {
 	static const struct argp_option options[] = {
+		{"rest", 'r', NULL, 0, "Only what was never submitted: what the job runs that follows a full queue", 0},
 		{"local", 'l', NULL, 0, "Run on this machine and wait", 0},
 		{"print", 'p', NULL, 0, "Only print the commands that would submit", 0},
 		{"jobs", 'j', "N", 0, "With --local: cells at once (default: one a core)", 0},
@@ -105,7 +116,7 @@ int submit_command(int argc, char **argv, bool redo)
 	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};
 	struct argp argp = {
 		.children = children,
-		.options = options,
+		.options = redo ? options + 1 : options, /* what was never submitted is submit's */
 		.parser = parse,
 		.args_doc = "RUN",
 		.doc = redo ? "Submit exactly what is missing, failed or lost."

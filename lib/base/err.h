@@ -14,6 +14,7 @@ enum cop_code {
 	COP_EINPUT = -2,   /* bad usage or bad input: the user can mend it */
 	COP_EMISSING = -3, /* a needed capability is not here (a module, a GPU, SLURM) */
 	COP_EPARTIAL = -4, /* some cells failed */
+	COP_EFULL = -5,    /* the queue takes no more now; the program ends as after COP_EFAILED */
 	COP_ESTOPPED = -75 /* checkpointed on request; wants to be run again */
 };
 

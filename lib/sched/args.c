@@ -48,11 +48,14 @@ void cop_shell_quote(struct cop_str *to, const char *word)
 
 char *cop_dependency_text(const struct cop_job *job)
 {
-	if (job->after_ok && job->after_any)
-		return cop_xasprintf("afterok:%s,afterany:%s", job->after_ok, job->after_any);
-	if (job->after_ok)
-		return cop_xasprintf("afterok:%s", job->after_ok);
-	return job->after_any ? cop_xasprintf("afterany:%s", job->after_any) : NULL;
+	const struct {
+		const char *kind, *jobs;
+	} waits[] = {{"afterok", job->after_ok}, {"aftercorr", job->after_corr}, {"afterany", job->after_any}};
+	struct cop_str text = {0};
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+		if (waits[i].jobs)
+			cop_str_addf(&text, "%s%s:%s", text.len ? "," : "", waits[i].kind, waits[i].jobs);
+	return text.len ? cop_str_take(&text) : NULL;
 }
 
 char *cop_array_text(const struct cop_job *job)
@@ -82,7 +85,7 @@ void cop_sbatch_args(struct cop_args *a, const struct cop_job *job)
 	if (dependency)
 		cop_args_add(a, "--dependency=%s", dependency);
 	/* without it a job whose predecessor failed waits forever */
-	if (job->after_ok)
+	if (job->after_ok || job->after_corr)
 		cop_args_add(a, "--kill-on-invalid-dep=yes");
 	cop_args_add(a, "%s", job->script);
 	for (const char *const *arg = job->args; arg && *arg; arg++)

@@ -10,7 +10,7 @@
 
 static FILE *output;
 
-/* The shell variables that hold the jobs printed so far. A job's id is its variable with the "$" in front. */
+/* The shell variables that hold the jobs printed so far. A job's id is "${VARIABLE}", so that "_3" may follow. */
 static struct cop_args used;
 
 void cop_print_set_output(FILE *out)
@@ -30,7 +30,7 @@ static bool is_used(const char *variable)
 /* A variable for job `name`: what stands behind its last dot, as far as a shell allows it, and a number where taken. */
 static void new_variable(const char *name, char id[COP_JOB_ID])
 {
-	char base[COP_JOB_ID - 8], variable[COP_JOB_ID - 1];
+	char base[COP_JOB_ID - 10], variable[COP_JOB_ID - 3];
 	const char *dot = strrchr(name, '.');
 	size_t n = 0;
 	for (const char *s = dot ? dot + 1 : name; *s && n + 1 < sizeof(base); s++)
@@ -42,19 +42,21 @@ static void new_variable(const char *name, char id[COP_JOB_ID])
 	for (unsigned i = 2; is_used(variable) && i < 1000000; i++)
 		snprintf(variable, sizeof(variable), "%s%u", base, i);
 	cop_args_add(&used, "%s", variable);
-	snprintf(id, COP_JOB_ID, "$%s", variable);
+	snprintf(id, COP_JOB_ID, "${%s}", variable);
 }
 
 static int print_submit(const struct cop_job *job, char *id, struct cop_err *err)
 {
+	char name[COP_JOB_ID];
 	static const char dependency[] = "--dependency=";
 	struct cop_args args = {0};
 	struct cop_str line = {0};
 	int rc = 0;
 
 	new_variable(job->name ? job->name : "job", id);
+	snprintf(name, sizeof(name), "%.*s", (int)strlen(id) - 3, id + 2);
 	cop_sbatch_args(&args, job);
-	cop_str_addf(&line, "%s=$(", id + 1);
+	cop_str_addf(&line, "%s=$(", name);
 	for (size_t i = 0; i < args.n; i++) {
 		cop_str_add(&line, i ? " " : "");
 		/* this one holds variables; they become numbers */
@@ -65,7 +67,7 @@ static int print_submit(const struct cop_job *job, char *id, struct cop_err *err
 	}
 	cop_str_add(&line, ")\n");
 	if (output && fwrite(line.s, 1, line.len, output) != line.len)
-		rc = cop_fail_errno(err, COP_EFAILED, "cannot print the command for job '%s'", id + 1);
+		rc = cop_fail_errno(err, COP_EFAILED, "cannot print the command for job '%s'", name);
 	cop_args_release(&args);
 	cop_str_release(&line);
 	return rc;

@@ -25,11 +25,13 @@ struct cop_job {
 				       environment is the task's number */
 	int64_t tasks;              /* 0: no array; else tasks 0..tasks-1 */
 	int64_t at_once;            /* most tasks that run at once; 0: no limit */
-	const char *after_ok;  /* jobs that must have ended well before, "12" or "12:13"; if one does not, this job is
-				  cancelled; NULL: none */
-	const char *after_any; /* jobs that must have ended before, well or not; NULL: none */
-	const char *folder;    /* where it starts */
-	const char *log;       /* where a local task's output goes: "%a" is its number; NULL: this program's stderr */
+	const char *after_ok;   /* jobs that must have ended well before, "12" or "12:13"; if one does not, this job is
+				   cancelled; NULL: none */
+	const char *after_corr; /* an array: task t waits for its task t to have ended well; if that does not, task t is
+				   cancelled; NULL: none */
+	const char *after_any;  /* jobs that must have ended before, well or not; NULL: none */
+	const char *folder;     /* where it starts */
+	const char *log;        /* where a local task's output goes: "%a" is its number; NULL: this program's stderr */
 	/* local: called as tasks end, for progress; may be NULL. task is -1 without an array; exit_code is 128 + N
 	   where signal N ended it */
 	void (*task_ended)(int64_t task, int exit_code, void *user);
@@ -57,6 +59,7 @@ struct cop_task {
 struct cop_limits {
 	int64_t array_size; /* tasks of one array */
 	int64_t jobs;       /* jobs in the queue, all users' tasks counted */
+	int64_t in_queue;   /* how many there are now, those that ended a moment ago among them */
 	char version[32];
 	char cluster[64];
 };
@@ -64,12 +67,13 @@ struct cop_limits {
 struct cop_scheduler {
 	const char *name;
 	/* Submits; `id` (COP_JOB_ID bytes) becomes the job's name. local returns when the job has ended: 0,
-	   COP_EPARTIAL where some tasks failed, COP_ESTOPPED where it or a task was asked to stop. */
+	   COP_EPARTIAL where some tasks failed, COP_ESTOPPED where it or a task was asked to stop. slurm: COP_EFULL
+	   where a limit of the site or of the user lets no more in. */
 	int (*submit)(const struct cop_job *job, char *id, struct cop_err *err);
 	/* What the queue knows of `ids` (n of them), in one question; the caller frees *tasks. Jobs that have left the
 	   queue are simply not in the list. NULL: has no queue. */
 	int (*query)(const char *const *ids, size_t n, struct cop_task **tasks, size_t *ntasks, struct cop_err *err);
-	/* Ends a job and all of its tasks; one that has ended is no error. NULL: cannot. */
+	/* Ends a job and all of its tasks, or one of them ("12_3"); one that has ended is no error. NULL: cannot. */
 	int (*cancel)(const char *id, struct cop_err *err);
 	/* NULL: has none. */
 	int (*limits)(struct cop_limits *limits, struct cop_err *err);

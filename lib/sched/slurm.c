@@ -99,16 +99,28 @@ bool cop_slurm_here(char *how, size_t size)
 	return true;
 }
 
-/* "12", or with `list` also "12:13:14": what may become part of a command. */
-static int check_ids(const char *ids, bool list, struct cop_err *err)
+static bool is_number(const char *text, size_t n, int64_t least)
 {
+	char digits[16];
 	int64_t number;
-	char *copy = cop_xstrdup(ids), *rest = copy;
+	if (n == 0 || n >= sizeof(digits) || strspn(text, "0123456789") < n)
+		return false;
+	snprintf(digits, sizeof(digits), "%.*s", (int)n, text);
+	return cop_parse_i64(digits, &number) && number >= least && number < UINT32_MAX;
+}
+
+/* "12", with `task` also "12_3", with `list` also "12:13_4": what may become part of a command. */
+static int check_ids(const char *ids, bool task, bool list, struct cop_err *err)
+{
 	bool good = true;
-	for (char *word; (word = list ? strsep(&rest, ":") : rest) && good; rest = list ? rest : NULL)
-		good = strspn(word, "0123456789") == strlen(word) && cop_parse_i64(word, &number) && number > 0 &&
-		       number < UINT32_MAX;
-	free(copy);
+	for (const char *id = ids; good; id++) {
+		size_t n = strcspn(id, ":"), job = strcspn(id, "_:");
+		good = is_number(id, job, 1) && (job == n || (task && is_number(id + job + 1, n - job - 1, 0)));
+		id += n;
+		if (!*id)
+			break;
+		good = good && list;
+	}
 	return good ? 0 : cop_fail(err, COP_EINPUT, "'%s' is no number of a SLURM job", ids);
 }
 
@@ -132,7 +144,7 @@ static int submit_by_module(const struct cop_job *job, const struct cop_script *
 								  : "/",
 					    .array = array ? array : script->array,
 					    .dependency = dependency,
-					    .cancel_if_never = job->after_ok != NULL,
+					    .cancel_if_never = job->after_ok || job->after_corr,
 					    .argv = (const char *const *)argv.v,
 					    .argc = (uint32_t)argv.n,
 					    .environment = env.v,
@@ -156,9 +168,10 @@ static int slurm_submit(const struct cop_job *job, char *id, struct cop_err *err
 {
 	struct cop_script script = {0};
 	const char *variable = cop_environment_option();
-	int rc = job->after_ok ? check_ids(job->after_ok, true, err) : 0;
-	if (!rc && job->after_any)
-		rc = check_ids(job->after_any, true, err);
+	const char *const waits[] = {job->after_ok, job->after_corr, job->after_any};
+	int rc = 0;
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]) && !rc; i++)
+		rc = waits[i] ? check_ids(waits[i], true, true, err) : 0;
 	if (!rc)
 		rc = cop_script_read(job->script, &script, err);
 	if (rc)
@@ -206,7 +219,7 @@ static int slurm_query(const char *const *ids, size_t n, struct cop_task **tasks
 	struct cop_queue q = {0};
 	int rc = 0;
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = check_ids(ids[i], false, err);
+		rc = check_ids(ids[i], false, false, err);
 	if (!rc && n > 0)
 		rc = way == WAY_MODULE ? query_by_module(ids, n, &q, err) : cop_commands_query(ids, n, &q, err);
 	if (rc) {
@@ -220,9 +233,9 @@ static int slurm_query(const char *const *ids, size_t n, struct cop_task **tasks
 
 static int slurm_cancel(const char *id, struct cop_err *err)
 {
-	int rc = check_ids(id, false, err);
+	int rc = check_ids(id, true, false, err);
 	if (!rc && way == WAY_MODULE)
-		rc = module->cancel((uint32_t)strtoul(id, NULL, 10), err);
+		rc = module->cancel(id, err);
 	else if (!rc)
 		rc = cop_commands_cancel(id, err);
 	return rc ? cop_context(err, "cannot cancel job %s", id) : 0;

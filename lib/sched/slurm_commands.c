@@ -42,6 +42,13 @@ static int run(const struct cop_args *args, const struct cop_args *env, const ch
 	return rc;
 }
 
+/* In words of sbatch: what an account, a QOS or a user may submit, and MaxJobCount. */
+static bool is_full(const char *message)
+{
+	return strstr(message, "accounting/QOS policy") || strstr(message, "job queue full") ||
+	       strstr(message, "temporarily unable to accept job") || strstr(message, "temporarily unavailable");
+}
+
 bool cop_commands_here(void)
 {
 	struct cop_args args = {0}, env = {0};
@@ -65,7 +72,10 @@ int cop_commands_submit(const struct cop_job *job, char *id, struct cop_err *err
 	int64_t number;
 	cop_sbatch_args(&args, job);
 	cop_environment(&env);
-	int rc = run(&args, &env, NULL, &out, err);
+	struct cop_err why = {0};
+	int rc = run(&args, &env, NULL, &out, &why);
+	if (rc)
+		rc = cop_fail(err, is_full(why.msg) ? COP_EFULL : rc, "%s", why.msg);
 	if (!rc) {
 		/* "12", or "12;cluster" in a federation */
 		out[strcspn(out, ";\n")] = '\0';
@@ -135,6 +145,26 @@ static void find_value(const char *text, const char *key, char *value, size_t si
 	}
 }
 
+static int count_queue(int64_t *n, struct cop_err *err)
+{
+	struct cop_args args = {0}, env = {0};
+	char *out = NULL;
+	cop_args_add(&args, "squeue");
+	cop_args_add(&args, "--noheader");
+	cop_args_add(&args, "--array");
+	cop_args_add(&args, "--states=all");
+	cop_args_add(&args, "--format=%%i");
+	cop_environment_of_commands(&env);
+	int rc = run(&args, &env, NULL, &out, err);
+	*n = 0;
+	for (const char *s = out; !rc && (s = strchr(s, '\n')); s++)
+		++*n;
+	free(out);
+	cop_args_release(&args);
+	cop_args_release(&env);
+	return rc;
+}
+
 int cop_commands_limits(struct cop_limits *limits, struct cop_err *err)
 {
 	struct cop_args args = {0}, env = {0};
@@ -154,6 +184,7 @@ int cop_commands_limits(struct cop_limits *limits, struct cop_err *err)
 			limits->jobs = 0;
 		find_value(out, "SLURM_VERSION", limits->version, sizeof(limits->version));
 		find_value(out, "ClusterName", limits->cluster, sizeof(limits->cluster));
+		rc = count_queue(&limits->in_queue, err);
 	}
 	free(out);
 	cop_args_release(&args);

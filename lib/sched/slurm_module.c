@@ -41,6 +41,11 @@ static int fail(struct cop_err *err, const char *fmt, ...)
 	return COP_EFAILED;
 }
 
+static int fail_as_slurm(struct cop_err *err, int error)
+{
+	return fail(err, "SLURM says '%s' (%d)", slurm_strerror(error), error);
+}
+
 /* SLURM's plugins take libslurm's functions from the global names, where a module's own libraries are not. */
 static int make_global(struct cop_err *err)
 {
@@ -145,12 +150,18 @@ static void describe_request(job_desc_msg_t *d, const struct cop_slurm_request *
 /* What sbatch tries again, as it does, but not for as long. */
 static bool worth_retrying(int error)
 {
-	return error == EAGAIN || error == ESLURM_ERROR_ON_DESC_TO_RECORD_COPY || error == ESLURM_NODES_BUSY;
+	return error == EAGAIN || error == ESLURM_NODES_BUSY;
+}
+
+/* MaxJobCount is reached, or what an account, a QOS or a user may submit. */
+static bool is_full(int error)
+{
+	return error == EAGAIN || error == ESLURM_ERROR_ON_DESC_TO_RECORD_COPY || error == ESLURM_ACCOUNTING_POLICY;
 }
 
 static int submit(const struct cop_slurm_request *request, uint32_t *id, char *note, size_t size, struct cop_err *err)
 {
-	enum { TRIES = 5 };
+	enum { TRIES = 3 };
 	/* what sbatch has by default */
 	char array_log[] = "slurm-%A_%a.out", log[] = "slurm-%j.out", null[] = "/dev/null";
 	const struct cop_script *s = request->script;
@@ -181,8 +192,12 @@ static int submit(const struct cop_slurm_request *request, uint32_t *id, char *n
 	}
 	free(gres);
 	free(gpus);
-	if (error)
-		return fail(err, "SLURM says '%s' (%d)", slurm_strerror(error), error);
+	if (error) {
+		fail_as_slurm(err, error);
+		if (err && is_full(error))
+			err->code = COP_EFULL;
+		return is_full(error) ? COP_EFULL : COP_EFAILED;
+	}
 	*id = response->job_id;
 	snprintf(note, size, "%s", response->job_submit_user_msg ? response->job_submit_user_msg : "");
 	slurm_free_submit_response_response_msg(response);
@@ -285,7 +300,7 @@ static int query(const uint32_t *ids, size_t n, int (*each)(const struct cop_slu
 		jobs = news;
 	} else if (errno != SLURM_NO_CHANGE_IN_DATA || !jobs) {
 		int error = errno;
-		return fail(err, "SLURM says '%s' (%d)", slurm_strerror(error), error);
+		return fail_as_slurm(err, error);
 	}
 	for (uint32_t i = 0; i < jobs->record_count && !rc; i++) {
 		const slurm_job_info_t *j = &jobs->job_array[i];
@@ -306,20 +321,47 @@ static int query(const uint32_t *ids, size_t n, int (*each)(const struct cop_slu
 	return rc;
 }
 
-static int cancel(uint32_t id, struct cop_err *err)
+static int cancel(const char *id, struct cop_err *err)
 {
-	char text[16];
 	int rc = start(err);
 	if (rc)
 		return rc;
-	snprintf(text, sizeof(text), "%u", id);
 	/* slurmctld turns this into an orderly end: TERM, and KILL after KillWait */
-	if (slurm_kill_job2(text, SIGKILL, 0, NULL) == SLURM_SUCCESS)
+	if (slurm_kill_job2(id, SIGKILL, 0, NULL) == SLURM_SUCCESS)
 		return 0;
 	int error = errno;
 	if (error == ESLURM_INVALID_JOB_ID || error == ESLURM_ALREADY_DONE)
 		return 0;
-	return fail(err, "SLURM says '%s' (%d)", slurm_strerror(error), error);
+	return fail_as_slurm(err, error);
+}
+
+/* How many tasks "0-9,11,20-40:5%3" names. */
+static int64_t count_tasks(const char *s)
+{
+	int64_t n = 0;
+	while (*s && *s != '%') {
+		char *end;
+		long first = strtol(s, &end, 10), last = *end == '-' ? strtol(end + 1, &end, 10) : first;
+		long step = *end == ':' ? strtol(end + 1, &end, 10) : 1;
+		n += step > 0 && last >= first ? (last - first) / step + 1 : 1;
+		if (end == s)
+			break;
+		s = end + (*end == ',');
+	}
+	return n;
+}
+
+/* What counts against MaxJobCount now: of all users, and for MinJobAge seconds after their end. */
+static int count_queue(int64_t *n, struct cop_err *err)
+{
+	job_info_msg_t *jobs = NULL;
+	if (load_jobs(0, &jobs) != SLURM_SUCCESS)
+		return fail_as_slurm(err, errno);
+	*n = 0;
+	for (uint32_t i = 0; i < jobs->record_count; i++)
+		*n += jobs->job_array[i].array_task_str ? count_tasks(jobs->job_array[i].array_task_str) : 1;
+	slurm_free_job_info_msg(jobs);
+	return 0;
 }
 
 static int limits(struct cop_limits *l, struct cop_err *err)
@@ -330,13 +372,13 @@ static int limits(struct cop_limits *l, struct cop_err *err)
 		return rc;
 	if (slurm_load_ctl_conf(0, &conf) != SLURM_SUCCESS) {
 		int error = errno;
-		return fail(err, "SLURM says '%s' (%d)", slurm_strerror(error), error);
+		return fail_as_slurm(err, error);
 	}
 	*l = (struct cop_limits){.array_size = conf->max_array_sz, .jobs = conf->max_job_cnt};
 	snprintf(l->version, sizeof(l->version), "%s", conf->version ? conf->version : "");
 	snprintf(l->cluster, sizeof(l->cluster), "%s", conf->cluster_name ? conf->cluster_name : "");
 	slurm_free_ctl_conf(conf);
-	return 0;
+	return count_queue(&l->in_queue, err);
 }
 
 static char about[48];

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COP_SLURM_INTERFACE = 1 };
+enum { COP_SLURM_INTERFACE = 2 };
 
 struct cop_slurm_request {
 	const struct cop_script *script; /* with nothing unknown in it */
@@ -35,13 +35,15 @@ struct cop_slurm_record {
 
 struct cop_slurm_module {
 	struct cop_module_header header;
-	/* `note` (of `size` bytes) gets what the site has to say to the user, or "". */
+	/* COP_EFULL where a limit of the queue or of the user lets it not in. `note` (of `size` bytes) gets what the
+	 * site has to say to the user, or "". */
 	int (*submit)(const struct cop_slurm_request *request, uint32_t *id, char *note, size_t size,
 		      struct cop_err *err);
 	/* Calls `each` for every row that belongs to one of `ids`, until one answers other than 0; returns that. */
 	int (*query)(const uint32_t *ids, size_t n, int (*each)(const struct cop_slurm_record *row, void *user),
 		     void *user, struct cop_err *err);
-	int (*cancel)(uint32_t id, struct cop_err *err); /* a job that is gone is no error */
+	/* "12" or "12_3"; a job that is gone is no error */
+	int (*cancel)(const char *id, struct cop_err *err);
 	int (*limits)(struct cop_limits *limits, struct cop_err *err);
 };
 

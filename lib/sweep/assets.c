@@ -15,6 +15,7 @@
 CARRY(cop_asset_dense, "jobs/dense.sbatch");
 CARRY(cop_asset_cells, "jobs/cells.sbatch");
 CARRY(cop_asset_collect, "jobs/collect.sbatch");
+CARRY(cop_asset_next, "jobs/next.sbatch");
 
 const struct cop_asset *cop_asset_find(const char *name)
 {
@@ -22,6 +23,7 @@ const struct cop_asset *cop_asset_find(const char *name)
 		{"dense.sbatch", cop_asset_dense},
 		{"cells.sbatch", cop_asset_cells},
 		{"collect.sbatch", cop_asset_collect},
+		{"next.sbatch", cop_asset_next},
 	};
 	for (size_t i = 0; i < sizeof(assets) / sizeof(assets[0]); i++)
 		if (strcmp(assets[i].name, name) == 0)

@@ -220,6 +220,8 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 		rc = write_one(r, "cells.sbatch", fill, N, err);
 	if (!rc)
 		rc = write_one(r, "collect.sbatch", fill, N, err);
+	if (!rc)
+		rc = write_one(r, "next.sbatch", fill, N, err);
 	char *owned[] = {cpus, gpus, options, modules, program, per_task, dense, cells};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);

@@ -7,7 +7,8 @@
 
 #include "sweep/run.h"
 
-/* Writes RUN/jobs/{dense,cells,collect}.sbatch; none, with a warning, where RUN's path cannot stand in a script. */
+/* Writes RUN/jobs/{dense,cells,collect,next}.sbatch; none, with a warning, where RUN's path cannot stand in a script.
+ */
 int cop_batch_write(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 
 /* Tasks of an array of cells that may run at once, so that no more than max_running cells do; 0: no limit. */

@@ -12,21 +12,26 @@
 enum cop_fate {
 	COP_FATE_DONE,
 	COP_FATE_RUNNING,
-	COP_FATE_QUEUED,  /* in a queue */
-	COP_FATE_STUCK,   /* in a queue, waiting for what cannot come */
-	COP_FATE_STOPPED, /* saved on request, and in no queue */
+	COP_FATE_QUEUED,    /* in a queue */
+	COP_FATE_PREEMPTED, /* begun, interrupted, and in a queue to go on */
+	COP_FATE_NEVER,     /* in a queue, waiting for what cannot come */
+	COP_FATE_STOPPED,   /* saved on request, and in no queue */
 	COP_FATE_FAILED,
 	COP_FATE_LOST,    /* begun or submitted, gone without a result */
-	COP_FATE_WAITING, /* not begun, not submitted */
+	COP_FATE_WAITING, /* not submitted, or its predecessor came to nothing */
 	COP_FATES
 };
 extern const char *const cop_fate_names[COP_FATES];
 
-/* A job that was submitted for a run: RUN/jobs/submitted.json holds all of them, oldest first. */
+/*
+ * A job that was submitted for a run: RUN/jobs/submitted.json holds all of them, oldest first. Task t of an array does
+ * positions t per_task .. t per_task + per_task - 1 of `count`; position p is line offset + p of the list.
+ */
 struct cop_submitted {
-	char scheduler[16], role[16], id[COP_JOB_ID]; /* role: "dense", "cells", "collect" */
-	char list[64]; /* name of the file of indices in RUN/jobs, or "": task t is cell t */
-	int64_t tasks;
+	char scheduler[16], role[16], id[COP_JOB_ID]; /* role: "dense", "cells", "collect", "next" */
+	char list[64]; /* name of the file of indices in RUN/jobs, or "": position p is cell offset + p */
+	int64_t offset, count, per_task, tasks;
+	int64_t in_queue; /* how many of its tasks wait or run; not in the file */
 };
 
 struct cop_entry {
@@ -54,12 +59,15 @@ void cop_ledger_release(struct cop_ledger *l);
 /* How many entries have a fate. */
 size_t cop_ledger_count(const struct cop_entry *e, size_t n, enum cop_fate fate);
 
+/* Whether somebody works on it, or will without being asked again. */
+bool cop_fate_busy(enum cop_fate fate);
+
 /* Adds a job to RUN/jobs/submitted.json. */
 int cop_submitted_add(const struct cop_run *run, const struct cop_submitted *s, struct cop_err *err) COP_CHECKED;
 int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size_t *n, struct cop_err *err) COP_CHECKED;
 
-/* The indices in a list file of RUN/jobs, one a line; the caller frees *index. */
-int cop_list_read(const struct cop_run *run, const char *name, int64_t **index, size_t *n, struct cop_err *err)
-	COP_CHECKED;
+/* The numbers in a list file of RUN/jobs, one a line, each from 0 to most-1; the caller frees *index. */
+int cop_list_read(const struct cop_run *run, const char *name, int64_t most, int64_t **index, size_t *n,
+		  struct cop_err *err) COP_CHECKED;
 
 #endif

@@ -8,6 +8,7 @@
 #include "nn/models.h"
 #include "nn/trainer.h"
 #include "sweep/batch.h"
+#include "sweep/lock.h"
 #include "sweep/staging.h"
 
 #include <inttypes.h>
@@ -242,23 +243,36 @@ static void remove_empty(const char *path, const char *ground)
 	free(at);
 }
 
+/* Nobody may submit a grid while it grows. */
+static int lock_grid(struct cop_lock *lock, const char *run, struct cop_err *err)
+{
+	char *earlier = cop_xasprintf("%s/experiment.json", run);
+	int rc = cop_exists(earlier) ? cop_lock_take(lock, run, err) : 0;
+	free(earlier);
+	return rc;
+}
+
 int cop_plan(struct cop_experiment *e, const char *path, const struct cop_plan_consent *consent, struct cop_err *err)
 {
 	bool drawn = false;
 	struct cop_data_config data = {0};
+	struct cop_lock lock = {.fd = -1};
 	/* its real name has a folder only when it is there */
 	char *given = cop_absolute(path), *ground = standing(given), *run = NULL;
 	int rc = cop_mkdirs(given, err);
 	if (!rc) {
 		run = cop_absolute(given);
-		rc = resolve_data(e, run, &data, &drawn, err);
+		rc = lock_grid(&lock, run, err);
 	}
+	if (!rc)
+		rc = resolve_data(e, run, &data, &drawn, err);
 	if (!rc)
 		rc = plan_into(e, run, &data, consent, err);
 	if (rc && drawn)
 		cop_remove(data.path);
 	if (rc)
 		remove_empty(given, ground);
+	cop_lock_give(&lock);
 	free(data.path);
 	free(ground);
 	free(given);

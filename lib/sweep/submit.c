@@ -1,151 +1,97 @@
 /* Sending a run to a scheduler; see submit.h. */
-#include "sweep/submit.h"
-
-#include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/str.h"
 #include "sweep/batch.h"
+#include "sweep/lock.h"
+#include "sweep/series.h"
+#include "sweep/submit_priv.h"
+#include "sweep/work.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#define SUBMITTER "jobs/submitter.json"
-
-/* One submission under way. */
-struct sending {
-	const struct cop_run *run;
-	const struct cop_submit_options *o;
-	struct cop_submission *done;
-	char dense[COP_JOB_ID];  /* the job that must end well before cells start, "" where there is none */
-	char before[COP_JOB_ID]; /* the array before, of whatever end */
-	char *program;
-	const int64_t *index; /* local: the cells of the tasks under way */
-};
-
-static bool is_local(const struct sending *s)
-{
-	return strcmp(s->o->scheduler->name, "local") == 0;
-}
-
-static bool is_slurm(const struct sending *s)
-{
-	return strcmp(s->o->scheduler->name, "slurm") == 0;
-}
-
-static int lock_run(const struct cop_run *run, int *fd, struct cop_err *err)
-{
-	char *path = cop_run_file(run, "jobs/lock");
-	char *folder = cop_folder_of(path);
-	int rc = cop_mkdirs(folder, err);
-	free(folder);
-	*fd = rc ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-	if (!rc && *fd < 0)
-		rc = cop_fail_errno(err, COP_EFAILED, "cannot open '%s'", path);
-	else if (!rc && flock(*fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
-		rc = cop_fail(err, COP_EFAILED, "somebody else is submitting '%s' just now; see 'coppice status'",
-			      run->path);
-	free(path);
-	return rc;
-}
-
-/*
- * Says who submits, for as long as it lasts: `cancel` must end the process that would start the next task, not only
- * the tasks that run.
- */
-static int note_submitter(const struct cop_run *run, char **path, struct cop_err *err)
-{
-	struct cop_state s;
-	*path = cop_run_file(run, SUBMITTER);
-	cop_state_begin(*path, &s);
-	return cop_state_write(*path, &s, err);
-}
 
 static void task_ended(int64_t task, int exit_code, void *user)
 {
-	struct sending *s = user;
-	if (s->index && s->o->cell_ended)
-		s->o->cell_ended(s->index[task], exit_code, s->o->user);
+	const struct cop_sending *s = ((void **)user)[0];
+	const struct cop_sent *job = ((void **)user)[1];
+	if (job->index && s->o->cell_ended)
+		s->o->cell_ended(job->index[task], exit_code, s->o->user);
 }
 
-/* Submits one job after those that it must wait for, notes it, and makes it one that the next must wait for. */
-static int send_job(struct sending *s, const char *role, const char *list, int64_t tasks, int64_t at_once,
-		    const char *const *command, struct cop_err *err)
+/* What is in the queue and not in the ledger would be submitted a second time. */
+static int take_note(struct cop_sending *s, const struct cop_submitted *note, struct cop_err *err)
 {
-	struct cop_submitted note = {.tasks = tasks};
-	char *name = cop_xasprintf("%s.%s", s->run->experiment.name, role);
-	char *script = cop_xasprintf("%s/jobs/%s.sbatch", s->run->path, role);
-	char *log = cop_xasprintf("%s/logs/%s-%%a.out", s->run->path, role);
-	char *list_path = cop_xasprintf("%s/jobs/%s", s->run->path, list);
-	const char *args[] = {*list ? list_path : NULL, NULL};
+	int rc = cop_submitted_add(s->run, note, err);
+	struct cop_err why = {0};
+	if (!rc)
+		return 0;
+	if (s->o->scheduler->cancel(note->id, &why))
+		cop_warn("job %s could not be taken back: %s", note->id, why.msg);
+	return cop_context(err, "job %s was taken back: it could not be noted", note->id);
+}
+
+int cop_send(struct cop_sending *s, const struct cop_sent *sent, char id[COP_JOB_ID], struct cop_err *err)
+{
+	bool array = strcmp(sent->role, "dense") == 0 || strcmp(sent->role, "cells") == 0;
+	struct cop_submitted note = {.offset = sent->offset, .count = sent->count, .per_task = sent->per_task};
+	char *name = cop_xasprintf("%s.%s", s->run->experiment.name, sent->role);
+	char *script = cop_xasprintf("%s/jobs/%s.sbatch", s->run->path, sent->role);
+	char *log = cop_xasprintf("%s/logs/%s-%%a.out", s->run->path, sent->role);
+	char *list = cop_xasprintf("%s/jobs/%s", s->run->path, sent->list);
+	char offset[24], count[24], per_task[24];
+	snprintf(offset, sizeof(offset), "%" PRId64, sent->offset);
+	snprintf(count, sizeof(count), "%" PRId64, sent->count);
+	snprintf(per_task, sizeof(per_task), "%" PRId64, sent->per_task);
+	const char *args[] = {*sent->list ? list : NULL, offset, count, per_task, NULL};
+	note.tasks = array ? (sent->count + sent->per_task - 1) / sent->per_task : 0;
+	const void *user[] = {s, sent};
 	struct cop_job job = {
 		.name = name,
 		.script = script,
 		.args = args,
-		.command = command,
-		.tasks = tasks,
-		.at_once = at_once,
-		.after_ok = s->dense[0] ? s->dense : NULL,
-		.after_any = s->before[0] ? s->before : NULL,
+		.command = sent->command,
+		.tasks = note.tasks,
+		.at_once = sent->at_once,
+		.after_ok = sent->after_ok,
+		.after_corr = sent->after_corr,
+		.after_any = sent->after_any && *sent->after_any ? sent->after_any : NULL,
 		.folder = s->run->path,
 		.log = log,
 		.task_ended = task_ended,
-		.user = s,
+		.user = user,
 	};
 	int rc = s->o->scheduler->submit(&job, note.id, err);
-	if (!rc && is_slurm(s)) {
+	if (!rc && strcmp(s->o->scheduler->name, "slurm") == 0) {
 		snprintf(note.scheduler, sizeof(note.scheduler), "slurm");
-		snprintf(note.role, sizeof(note.role), "%s", role);
-		snprintf(note.list, sizeof(note.list), "%s", list);
-		rc = cop_submitted_add(s->run, &note, err);
+		snprintf(note.role, sizeof(note.role), "%s", sent->role);
+		snprintf(note.list, sizeof(note.list), "%s", sent->list);
+		rc = take_note(s, &note, err);
 	}
 	if (!rc) {
-		snprintf(s->done->jobs++ ? s->done->last : s->done->first, COP_JOB_ID, "%s", note.id);
-		snprintf(strcmp(role, "dense") == 0 ? s->dense : s->before, COP_JOB_ID, "%s", note.id);
+		snprintf(id, COP_JOB_ID, "%s", note.id);
+		snprintf(s->done->last, COP_JOB_ID, "%s", note.id);
+		if (s->done->jobs++ == 0)
+			snprintf(s->done->first, COP_JOB_ID, "%s", note.id);
 	}
 	free(name);
 	free(script);
 	free(log);
-	free(list_path);
+	free(list);
 	return rc;
 }
 
-static int send_dense(struct sending *s, const struct cop_ledger *l, struct cop_err *err)
-{
-	size_t missing = l->ndense - cop_ledger_count(l->dense, l->ndense, COP_FATE_DONE);
-	if (missing == 0)
-		return 0;
-	for (size_t k = 0; k < l->ndense; k++)
-		if (l->dense[k].job[0]) {
-			/* its job is in the queue already (a redo while the dense run goes on): wait for that one */
-			snprintf(s->dense, sizeof(s->dense), "%.*s", (int)strcspn(l->dense[k].job, "_"),
-				 l->dense[k].job);
-			return 0;
-		}
-	/* a replicate that is done returns at once, so the array is always the whole range */
-	const char *command[] = {s->program, "train", s->run->path, NULL};
-	s->done->dense = missing;
-	return send_job(s, "dense", "", (int64_t)l->ndense, is_local(s) ? 1 : 0, command, err);
-}
-
-/* Writes a list of cells and names it; one that is there with the same cells serves again. */
-static int write_list(const struct cop_run *run, const int64_t *index, size_t n, char *name, size_t size,
-		      struct cop_err *err)
+int cop_write_list(const struct cop_run *run, const char *role, const int64_t *number, size_t n, char *name,
+		   size_t size, struct cop_err *err)
 {
 	struct cop_str text = {0};
 	int rc = 0;
 	for (size_t i = 0; i < n; i++)
-		cop_str_addf(&text, "%" PRId64 "\n", index[i]);
+		cop_str_addf(&text, "%" PRId64 "\n", number[i]);
 	for (int k = 0, found = 0; !found && !rc; k++) {
-		snprintf(name, size, "cells-%04d.list", k);
+		snprintf(name, size, "%s-%04d.list", role, k);
 		char *path = cop_xasprintf("%s/jobs/%s", run->path, name), *there = NULL;
 		size_t len = 0;
 		if (!cop_exists(path)) {
@@ -161,169 +107,125 @@ static int write_list(const struct cop_run *run, const int64_t *index, size_t n,
 	return rc;
 }
 
-/* One array of cells. The whole grid needs no list: task t is cell t. */
-static int send_array(struct sending *s, const int64_t *index, size_t n, struct cop_err *err)
+static bool in_queue(const struct cop_entry *e, size_t n)
 {
-	char name[64] = "", threads[16] = "0", together[16] = "1";
-	int rc = 0;
-	int64_t at_once = s->run->experiment.slurm.max_running;
-	if (n < s->run->ncells)
-		rc = write_list(s->run, index, n, name, sizeof(name), err);
-	if (rc)
-		return rc;
-	if (is_local(s)) {
-		int cores = cop_cpu_count(), jobs = s->o->jobs ? s->o->jobs : cores;
-		jobs = jobs > (int)n ? (int)n : jobs;
-		at_once = jobs;
-		cop_local_set_jobs(jobs);
-		snprintf(together, sizeof(together), "%d", jobs);
-		if (s->run->experiment.device.threads == 0)
-			snprintf(threads, sizeof(threads), "%d", cores / jobs > 1 ? cores / jobs : 1);
-	}
-	char *list = cop_xasprintf("%s/jobs/%s", s->run->path, name);
-	const char *with_list[] = {s->program,   "cell",   s->run->path, "--threads", threads,
-				   "--together", together, "--list",     list,        NULL};
-	const char *plain[] = {s->program, "cell", s->run->path, "--threads", threads, "--together", together, NULL};
-	s->index = index;
-	s->done->cells += n;
-	rc = send_job(s, "cells", name, (int64_t)n, at_once, *name ? with_list : plain, err);
-	s->index = NULL;
-	free(list);
-	return rc;
-}
-
-static int send_cells(struct sending *s, const int64_t *index, size_t n, struct cop_err *err)
-{
-	struct cop_limits limits = {0};
-	int rc = s->o->scheduler->limits ? s->o->scheduler->limits(&limits, err) : 0;
-	size_t most = limits.array_size > 0 ? (size_t)limits.array_size : n;
-	for (size_t at = 0; at < n && !rc; at += most)
-		rc = send_array(s, index + at, n - at < most ? n - at : most, err);
-	return rc;
-}
-
-static int send_all(struct sending *s, const struct cop_ledger *l, struct cop_err *err)
-{
-	int64_t *index = cop_xcalloc(l->ncells, sizeof(*index));
-	size_t n = 0;
-	for (size_t i = 0; i < l->ncells; i++)
-		if (l->cell[i].fate != COP_FATE_DONE && l->cell[i].fate != COP_FATE_RUNNING &&
-		    l->cell[i].fate != COP_FATE_QUEUED)
-			index[n++] = (int64_t)i;
-	int rc = n ? send_dense(s, l, err) : 0;
-	if (!rc && n)
-		rc = send_cells(s, index, n, err);
-	if (!rc && n && !is_local(s)) {
-		/* whatever became of the dense run: what is missing is named then */
-		s->dense[0] = '\0';
-		rc = send_job(s, "collect", "", 0, 0, NULL, err);
-	}
-	free(index);
-	return rc;
+	for (size_t i = 0; i < n; i++)
+		if (cop_fate_busy(e[i].fate) || e[i].fate == COP_FATE_NEVER)
+			return true;
+	return false;
 }
 
 static int refuse_twice(const struct cop_ledger *l, struct cop_err *err)
 {
+	size_t running = 0, queued = 0;
+	for (size_t i = 0; i < l->ndense + l->ncells; i++) {
+		const struct cop_entry *e = i < l->ndense ? &l->dense[i] : &l->cell[i - l->ndense];
+		running += e->fate == COP_FATE_RUNNING;
+		queued += e->fate != COP_FATE_RUNNING && (cop_fate_busy(e->fate) || e->fate == COP_FATE_NEVER);
+	}
+	return cop_fail(err, COP_EINPUT,
+			"'%s' is submitted already: %zu running, %zu queued ('coppice status' shows them, 'coppice "
+			"redo' adds what is missing, 'coppice cancel' ends them)",
+			l->run->path, running, queued);
+}
+
+/* Whether what a cell prunes is there, comes with this submission, or is under way. */
+static bool has_before(const struct cop_sending *s, size_t i)
+{
+	int64_t before = cop_cell_before(s->run, (int64_t)i);
+	if (before < 0)
+		return true;
+	enum cop_fate fate = s->ledger->cell[before].fate;
+	return fate == COP_FATE_DONE || s->wanted[before] || cop_fate_busy(fate);
+}
+
+int cop_want(struct cop_sending *s, struct cop_err *err)
+{
+	const struct cop_ledger *l = s->ledger;
+	bool busy = in_queue(l->dense, l->ndense) || in_queue(l->cell, l->ncells);
+	bool rest = s->o->mode == COP_SUBMIT_REST || (s->o->mode == COP_SUBMIT_ALL && busy);
 	if (!l->queue_known)
 		return cop_fail(err, COP_EFAILED,
-				"jobs of '%s' were submitted before and the queue cannot be asked: %s", l->run->path,
+				"jobs of '%s' were submitted before and the queue cannot be asked: %s", s->run->path,
 				l->queue_error);
-	size_t running = 0, queued = 0;
-	const enum cop_fate busy[] = {COP_FATE_RUNNING, COP_FATE_QUEUED};
-	for (int k = 0; k < 2; k++) {
-		size_t n = cop_ledger_count(l->cell, l->ncells, busy[k]) +
-			   cop_ledger_count(l->dense, l->ndense, busy[k]);
-		*(k ? &queued : &running) = n;
+	for (size_t i = 0; i < l->ncells; i++) {
+		enum cop_fate fate = l->cell[i].fate;
+		if (s->run->cell[i].same_as >= 0)
+			continue;
+		bool missing = fate != COP_FATE_DONE && !cop_fate_busy(fate);
+		s->wanted[i] = (rest ? fate == COP_FATE_WAITING : missing) && has_before(s, i);
+		s->nwanted += s->wanted[i];
 	}
-	if (running + queued)
-		return cop_fail(err, COP_EINPUT,
-				"'%s' is submitted already: %zu running, %zu queued ('coppice status' shows them, "
-				"'coppice redo' adds "
-				"what is missing, 'coppice cancel' ends them)",
-				l->run->path, running, queued);
+	if (busy && s->nwanted == 0 && s->o->mode == COP_SUBMIT_ALL)
+		return refuse_twice(l, err);
 	return 0;
+}
+
+/* Copies for cells that are the same as one that is done; whoever computed that one was killed before it made them. */
+static int share_done(const struct cop_sending *s, struct cop_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < s->run->ncells && !rc; i++) {
+		int64_t twin = s->run->cell[i].same_as;
+		if (twin >= 0 && s->ledger->cell[i].fate != COP_FATE_DONE &&
+		    s->ledger->cell[twin].fate == COP_FATE_DONE)
+			rc = cop_cell_share(s->run, twin, err);
+	}
+	return rc;
+}
+
+/*
+ * Says who submits, for as long as it lasts: `cancel` must end the process that would start the next task, not only
+ * the tasks that run.
+ */
+static int note_submitter(const struct cop_run *run, char **path, struct cop_err *err)
+{
+	struct cop_state s;
+	*path = cop_run_file(run, COP_SUBMITTER);
+	cop_state_begin(*path, &s);
+	return cop_state_write(*path, &s, err);
+}
+
+static void release(struct cop_sending *s)
+{
+	free(s->wanted);
+	free(s->dense);
+	free(s->program);
+	cop_str_release(&s->cells);
+	cop_str_release(&s->before);
+	cop_str_release(&s->first);
 }
 
 int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, struct cop_submission *done,
 	       struct cop_err *err)
 {
-	struct sending s = {.run = run, .o = o, .done = done};
 	struct cop_ledger l = {0};
-	int lock;
+	struct cop_sending s = {.run = run, .o = o, .ledger = &l, .done = done};
+	struct cop_lock lock;
 	char *submitter = NULL;
+	bool local = strcmp(o->scheduler->name, "local") == 0;
 	*done = (struct cop_submission){0};
-	int rc = lock_run(run, &lock, err);
+	int rc = cop_lock_take(&lock, run->path, err);
 	if (rc)
-		goto out;
+		return rc;
 	s.program = cop_program_path();
+	s.wanted = cop_xcalloc(run->ncells, sizeof(*s.wanted));
+	s.dense = cop_xcalloc((size_t)run->experiment.sweep.replicates, sizeof(*s.dense));
 	cop_run_sweep(run);
-	rc = is_local(&s) ? note_submitter(run, &submitter, err) : cop_batch_check_scripts(run, err);
+	rc = local ? note_submitter(run, &submitter, err) : cop_batch_check_scripts(run, err);
 	if (!rc)
 		rc = cop_ledger_open(&l, run, err);
-	if (!rc && (!o->redo || !l.queue_known))
-		rc = refuse_twice(&l, err);
 	if (!rc)
-		rc = send_all(&s, &l, err);
-out:
+		rc = cop_want(&s, err);
+	if (!rc && strcmp(o->scheduler->name, "print") != 0)
+		rc = share_done(&s, err);
+	if (!rc)
+		rc = local ? cop_send_locally(&s, err) : cop_send_remotely(&s, err);
 	cop_ledger_release(&l);
-	free(s.program);
+	release(&s);
 	if (submitter)
 		cop_remove(submitter);
 	free(submitter);
-	if (lock >= 0)
-		close(lock);
-	return rc;
-}
-
-/* Jobs whose tasks are all done or gone have left the queue: cancelling them again does no harm. */
-static int cancel_jobs(const struct cop_ledger *l, size_t *ended, struct cop_err *err)
-{
-	const struct cop_scheduler *slurm = NULL;
-	int rc = 0;
-	for (size_t i = 0; i < l->njobs && !rc; i++) {
-		if (strcmp(l->job[i].scheduler, "slurm") != 0)
-			continue;
-		rc = slurm ? 0 : cop_scheduler_find("slurm", &slurm, err);
-		if (!rc)
-			rc = slurm->cancel(l->job[i].id, err);
-		*ended += !rc;
-	}
-	return rc;
-}
-
-static void end_processes(const struct cop_entry *e, size_t n, size_t *ended)
-{
-	for (size_t i = 0; i < n; i++) {
-		bool known;
-		const struct cop_state *s = &e[i].state;
-		if (s->state == COP_WORK_RUNNING && !s->job[0] && cop_state_alive(s, &known) &&
-		    kill((pid_t)s->pid, SIGTERM) == 0)
-			++*ended;
-	}
-}
-
-static void end_submitter(const struct cop_run *run, size_t *ended)
-{
-	struct cop_state s;
-	bool known;
-	char *path = cop_run_file(run, SUBMITTER);
-	cop_state_read(path, &s);
-	if (s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0)
-		++*ended;
-	free(path);
-}
-
-int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
-{
-	struct cop_ledger l;
-	*ended = 0;
-	int rc = cop_ledger_open(&l, run, err);
-	if (rc)
-		return rc;
-	rc = cancel_jobs(&l, ended, err);
-	end_submitter(run, ended);
-	end_processes(l.dense, l.ndense, ended);
-	end_processes(l.cell, l.ncells, ended);
-	cop_ledger_release(&l);
+	cop_lock_give(&lock);
 	return rc;
 }

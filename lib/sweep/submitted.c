@@ -33,6 +33,9 @@ int cop_submitted_add(const struct cop_run *run, const struct cop_submitted *s, 
 	cJSON_AddStringToObject(j, "role", s->role);
 	cJSON_AddStringToObject(j, "id", s->id);
 	cJSON_AddStringToObject(j, "list", s->list);
+	cJSON_AddNumberToObject(j, "offset", (double)s->offset);
+	cJSON_AddNumberToObject(j, "count", (double)s->count);
+	cJSON_AddNumberToObject(j, "per_task", (double)s->per_task);
 	cJSON_AddNumberToObject(j, "tasks", (double)s->tasks);
 	cJSON_AddItemToArray(jobs, j);
 	char *path = cop_run_file(run, "jobs/submitted.json");
@@ -58,12 +61,18 @@ int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size
 		snprintf(to->id, sizeof(to->id), "%s", cop_json_str(j, "id", ""));
 		snprintf(to->list, sizeof(to->list), "%s", cop_json_str(j, "list", ""));
 		to->tasks = (int64_t)cop_json_num(j, "tasks", 0);
+		to->offset = (int64_t)cop_json_num(j, "offset", 0);
+		to->count = (int64_t)cop_json_num(j, "count", (double)to->tasks);
+		to->per_task = (int64_t)cop_json_num(j, "per_task", 1);
+		if (to->per_task < 1)
+			to->per_task = 1;
 	}
 	cJSON_Delete(jobs);
 	return 0;
 }
 
-int cop_list_read(const struct cop_run *run, const char *name, int64_t **index, size_t *n, struct cop_err *err)
+int cop_list_read(const struct cop_run *run, const char *name, int64_t most, int64_t **index, size_t *n,
+		  struct cop_err *err)
 {
 	char *path = cop_xasprintf("%s/jobs/%s", run->path, name), *text;
 	size_t len, cap = 0;
@@ -79,8 +88,9 @@ int cop_list_read(const struct cop_run *run, const char *name, int64_t **index, 
 		int64_t v;
 		if (!*line)
 			continue;
-		if (!cop_parse_i64(line, &v) || v < 0 || v >= (int64_t)run->ncells) {
-			rc = cop_fail(err, COP_EINPUT, "'%s' holds '%.20s', which is no cell", path, line);
+		if (!cop_parse_i64(line, &v) || v < 0 || v >= most) {
+			rc = cop_fail(err, COP_EINPUT, "'%s' holds '%.20s', which is no number of the run's", path,
+				      line);
 			break;
 		}
 		*index = cop_grow(*index, &cap, *n + 1, sizeof(**index));

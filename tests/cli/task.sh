@@ -100,7 +100,7 @@ job=78 expect "another job does" 75 'task: cell 7 failed, 1 of 3 attempts' task 
 rmdir "$(file fails 7)"
 job=78 expect "and when the cause is mended, well" 0 'task: 5 of 5 cells done' task 1 fails
 check "with the same bits" same_cells alone fails {5..9}
-check "no state is left of what is done" test -z "$(ls fails/state)"
+check "no state is left of what is done" test -z "$(ls fails/state | grep -v catalog)"
 mv fails/dense/0/final.h5 .
 expect "bad input is tried again too" 75 'task: 0 of 3 cells done, 0 stopped, 0 not begun, 3 to be tried again' task 0 fails --per-task 3
 mkdir -p "$(file fails 1)"

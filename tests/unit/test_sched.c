@@ -63,13 +63,13 @@ static void test_printed_commands(void **state)
 	assert_string_equal(
 		text, "dense=$(sbatch --parsable --job-name=toy.dense '--chdir=/home/a b' --array=0-1 "
 		      "/run/jobs/dense.sbatch)\n"
-		      "cells=$(sbatch --parsable --job-name=toy.cells --array=0-19%5 --dependency=afterok:$dense "
+		      "cells=$(sbatch --parsable --job-name=toy.cells --array=0-19%5 --dependency=afterok:${dense} "
 		      "--kill-on-invalid-dep=yes /run/jobs/cells.sbatch '/home/o'\\''neil/list 1.txt' '$HOME')\n"
-		      "cells2=$(sbatch --parsable --job-name=toy.cells --array=0-19%5 --dependency=afterok:$dense "
+		      "cells2=$(sbatch --parsable --job-name=toy.cells --array=0-19%5 --dependency=afterok:${dense} "
 		      "--kill-on-invalid-dep=yes /run/jobs/cells.sbatch)\n"
-		      "job=$(sbatch --parsable --job-name=toy.7-up --dependency=afterany:$cells:$cells2 "
+		      "job=$(sbatch --parsable --job-name=toy.7-up --dependency=afterany:${cells}:${cells2} "
 		      "collect.sbatch)\n");
-	assert_string_equal(collect, "$job");
+	assert_string_equal(collect, "${job}");
 	free(text);
 	assert_int_equal(s->submit(&job, collect, &err), 0); /* into nothing */
 }

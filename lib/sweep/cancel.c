@@ -1,0 +1,62 @@
+/* Ending what is under way; see submit.h. */
+#include "base/file.h"
+#include "sweep/submit_priv.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All of them where the queue could not be asked: cancelling one that has ended does no harm. */
+static int cancel_jobs(const struct cop_ledger *l, size_t *ended, struct cop_err *err)
+{
+	const struct cop_scheduler *slurm = NULL;
+	int rc = 0;
+	/* the newest first: the job that would submit more is among them */
+	for (size_t i = l->njobs; i > 0 && !rc; i--) {
+		const struct cop_submitted *job = &l->job[i - 1];
+		if (strcmp(job->scheduler, "slurm") != 0 || (l->queue_known && !job->in_queue))
+			continue;
+		rc = slurm ? 0 : cop_scheduler_find("slurm", &slurm, err);
+		if (!rc)
+			rc = slurm->cancel(job->id, err);
+		*ended += !rc;
+	}
+	return rc;
+}
+
+static void end_processes(const struct cop_entry *e, size_t n, size_t *ended)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool known;
+		const struct cop_state *s = &e[i].state;
+		if (s->state == COP_WORK_RUNNING && !s->job[0] && cop_state_alive(s, &known) &&
+		    kill((pid_t)s->pid, SIGTERM) == 0)
+			++*ended;
+	}
+}
+
+static void end_submitter(const struct cop_run *run, size_t *ended)
+{
+	struct cop_state s;
+	bool known;
+	char *path = cop_run_file(run, COP_SUBMITTER);
+	cop_state_read(path, &s);
+	if (s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0)
+		++*ended;
+	free(path);
+}
+
+int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
+{
+	struct cop_ledger l;
+	*ended = 0;
+	int rc = cop_ledger_open(&l, run, err);
+	if (rc)
+		return rc;
+	rc = cancel_jobs(&l, ended, err);
+	end_submitter(run, ended);
+	end_processes(l.dense, l.ndense, ended);
+	end_processes(l.cell, l.ncells, ended);
+	cop_ledger_release(&l);
+	return rc;
+}

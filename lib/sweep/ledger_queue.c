@@ -1,0 +1,215 @@
+/* The queue's word on a run's work; see ledger_priv.h. */
+#include "sweep/ledger_priv.h"
+
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* It failed and is in the queue: to be tried again, or kept there by the other cells of its task. */
+static void failed_in_queue(struct cop_entry *e, int64_t attempts)
+{
+	bool again = e->state.failures < attempts;
+	e->fate = again ? COP_FATE_QUEUED : COP_FATE_FAILED;
+	cop_entry_because(e, "failed %" PRId64 " of %" PRId64 " times in the same way%s: %s", e->state.failures,
+			  attempts, again ? ", to be tried again" : "", e->state.error);
+}
+
+/* Waits in a queue: for the first time, to go on, or to be tried again. */
+static void wait_in_queue(struct cop_entry *e, const struct cop_task *t, int64_t attempts)
+{
+	if (t->phase == COP_PHASE_STUCK) {
+		e->fate = COP_FATE_NEVER;
+		cop_entry_because(e, "%s", t->reason);
+	} else if (e->state.state == COP_WORK_FAILED && strcmp(e->state.job, e->job) == 0) {
+		failed_in_queue(e, attempts);
+	} else {
+		e->fate = e->state.attempts > 0 ? COP_FATE_PREEMPTED : COP_FATE_QUEUED;
+		cop_entry_because(e, "%s", t->reason);
+	}
+}
+
+/* Its task runs. Of several cells of a task those that the files know to run do; others have their turn, or had it. */
+static void run_in_queue(struct cop_entry *e, const struct cop_task *t, int64_t per_task, int64_t attempts)
+{
+	bool here = strcmp(e->state.job, e->job) == 0;
+	if (here && e->state.state == COP_WORK_FAILED) {
+		failed_in_queue(e, attempts);
+	} else if (per_task == 1 || (here && e->state.state == COP_WORK_RUNNING)) {
+		e->fate = COP_FATE_RUNNING;
+		cop_entry_because(e, "on %s", t->node);
+	} else {
+		e->fate = e->state.attempts > 0 ? COP_FATE_PREEMPTED : COP_FATE_QUEUED;
+		cop_entry_because(e, "in a task that runs on %s", t->node);
+	}
+}
+
+/* A queue's task tells of an entry that it computes. */
+static void apply_task(struct cop_entry *e, const struct cop_task *t, int64_t per_task, int64_t attempts)
+{
+	if (e->fate == COP_FATE_DONE || e->job[0])
+		return;
+	if (t->phase == COP_PHASE_ENDED) {
+		if (e->fate == COP_FATE_WAITING) {
+			e->fate = COP_FATE_LOST;
+			cop_entry_because(e, "task %s_%" PRId64 " ended as %s without a result", t->job, t->task,
+					  t->state);
+		}
+		return;
+	}
+	snprintf(e->job, sizeof(e->job), t->task < 0 ? "%s" : "%s_%" PRId64, t->job, t->task);
+	if (t->phase == COP_PHASE_RUNNING)
+		run_in_queue(e, t, per_task, attempts);
+	else
+		wait_in_queue(e, t, attempts);
+}
+
+static void mark_lost(struct cop_entry *e, const struct cop_submitted *s)
+{
+	if (e->fate != COP_FATE_WAITING || e->job[0])
+		return;
+	e->fate = COP_FATE_LOST;
+	cop_entry_because(e, "job %s left the queue without a result", s->id);
+}
+
+/* The entries of a job's tasks. */
+struct share {
+	const struct cop_submitted *job;
+	struct cop_entry *entry;
+	int64_t nentries, attempts;
+	int64_t *list; /* NULL: position p is entry offset + p */
+	size_t nlist;
+};
+
+static struct cop_entry *entry_at(const struct share *s, int64_t position)
+{
+	int64_t line = s->job->offset + position;
+	int64_t k = !s->list ? line : line < (int64_t)s->nlist ? s->list[line] : -1;
+	return k >= 0 && k < s->nentries ? &s->entry[k] : NULL;
+}
+
+/* task: NULL where the queue has it no more. */
+static void apply_to_share(const struct share *s, int64_t number, const struct cop_task *task)
+{
+	int64_t first = number * s->job->per_task, end = first + s->job->per_task;
+	for (int64_t p = first; p < end && p < s->job->count; p++) {
+		struct cop_entry *e = entry_at(s, p);
+		if (e && task)
+			apply_task(e, task, s->job->per_task, s->attempts);
+		else if (e)
+			mark_lost(e, s->job);
+	}
+}
+
+/* Applies the queue's word on one submitted job to the entries that its tasks compute. */
+static int apply_job(struct cop_ledger *l, struct cop_submitted *job, const struct cop_task *task, size_t ntasks,
+		     struct cop_err *err)
+{
+	bool dense = strcmp(job->role, "dense") == 0, work = dense || strcmp(job->role, "cells") == 0;
+	struct share s = {.job = job,
+			  .entry = dense ? l->dense : l->cell,
+			  .nentries = (int64_t)(dense ? l->ndense : l->ncells),
+			  .attempts = l->run->experiment.slurm.max_attempts};
+	int rc = work && job->list[0] ? cop_list_read(l->run, job->list, s.nentries, &s.list, &s.nlist, err) : 0;
+	bool *seen = cop_xcalloc((size_t)job->tasks, sizeof(*seen));
+	for (size_t i = 0; i < ntasks && !rc; i++) {
+		int64_t t = task[i].task;
+		if (strcmp(task[i].job, job->id) != 0)
+			continue;
+		job->in_queue += task[i].phase != COP_PHASE_ENDED;
+		if (!work || t < 0 || t >= job->tasks)
+			continue;
+		seen[t] = true;
+		apply_to_share(&s, t, &task[i]);
+	}
+	for (int64_t t = 0; t < job->tasks && !rc && work; t++)
+		if (!seen[t])
+			apply_to_share(&s, t, NULL);
+	free(seen);
+	free(s.list);
+	return rc;
+}
+
+/* Adds a job to the ones to ask for, unless it is among them. */
+static void want_job(char (**id)[COP_JOB_ID], size_t *n, size_t *cap, const char *job, size_t len)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (strlen((*id)[i]) == len && strncmp((*id)[i], job, len) == 0)
+			return;
+	*id = cop_grow(*id, cap, *n + 1, sizeof(**id));
+	snprintf((*id)[(*n)++], COP_JOB_ID, "%.*s", (int)len, job);
+}
+
+static bool is_slurm(const struct cop_submitted *s)
+{
+	return strcmp(s->scheduler, "slurm") == 0;
+}
+
+/* Jobs that were submitted through coppice, and those that somebody handed to sbatch: their tasks name them. */
+static size_t jobs_to_ask(const struct cop_ledger *l, char (**id)[COP_JOB_ID])
+{
+	size_t n = 0, cap = 0;
+	*id = NULL;
+	for (size_t i = 0; i < l->njobs; i++)
+		if (is_slurm(&l->job[i]))
+			want_job(id, &n, &cap, l->job[i].id, strlen(l->job[i].id));
+	const struct cop_entry *const lists[] = {l->dense, l->cell};
+	const size_t counts[] = {l->ndense, l->ncells};
+	for (int k = 0; k < 2; k++)
+		for (size_t i = 0; i < counts[k]; i++)
+			if (lists[k][i].unproven)
+				want_job(id, &n, &cap, lists[k][i].state.job, strcspn(lists[k][i].state.job, "_"));
+	return n;
+}
+
+/* What a state says of a job holds only if the queue has that task; one that was requeued is waiting, not lost. */
+static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, size_t ntasks, int64_t attempts)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!e[i].unproven || e[i].job[0])
+			continue;
+		size_t k = 0;
+		for (; k < ntasks; k++) {
+			char name[COP_JOB_ID + 24];
+			snprintf(name, sizeof(name), task[k].task < 0 ? "%s" : "%s_%" PRId64, task[k].job,
+				 task[k].task);
+			if (strcmp(name, e[i].state.job) == 0 && task[k].phase != COP_PHASE_ENDED)
+				break;
+		}
+		if (k < ntasks)
+			apply_task(&e[i], &task[k], 1, attempts);
+		else
+			cop_entry_lose(&e[i]);
+	}
+}
+
+int cop_ledger_ask(struct cop_ledger *l, struct cop_err *err)
+{
+	const struct cop_scheduler *slurm;
+	struct cop_err why = {0};
+	struct cop_task *task = NULL;
+	char(*id)[COP_JOB_ID];
+	size_t ntasks = 0, n = jobs_to_ask(l, &id);
+	const char **ids = cop_xcalloc(n, sizeof(*ids));
+	int rc = 0;
+	for (size_t i = 0; i < n; i++)
+		ids[i] = id[i];
+	if (n && (cop_scheduler_find("slurm", &slurm, &why) || slurm->query(ids, n, &task, &ntasks, &why))) {
+		l->queue_known = false;
+		snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1, why.msg);
+	} else {
+		/* newest first: a redo's task speaks for its cell before the one that it replaces */
+		for (size_t i = l->njobs; i > 0 && !rc; i--)
+			if (is_slurm(&l->job[i - 1]))
+				rc = apply_job(l, &l->job[i - 1], task, ntasks, err);
+		int64_t attempts = l->run->experiment.slurm.max_attempts;
+		prove(l->dense, l->ndense, task, ntasks, attempts);
+		prove(l->cell, l->ncells, task, ntasks, attempts);
+	}
+	free(task);
+	free(ids);
+	free(id);
+	return rc;
+}
