@@ -16,7 +16,7 @@ struct arguments {
 static const struct argp_option options[] = {
 	{"output", 'o', "FILE", 0, "where the page goes (default: RUN/report.html)", 0},
 	{"svg", OPT_SVG, "FILE", 0, "also write the heat map alone as a picture", 0},
-	{"json", OPT_JSON, NULL, 0, "print the grid as JSON instead of the heat map", 0},
+	{"json", OPT_JSON, NULL, 0, "print the grid, and what it took, as JSON instead of the heat map", 0},
 	{"color", OPT_COLOR, "WHEN", 0, "auto, always or never (default: auto, colours on a terminal)", 0},
 	{0},
 };

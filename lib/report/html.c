@@ -8,6 +8,7 @@
 #include "report/figures.h"
 #include "report/html_style.h"
 #include "report/text.h"
+#include "report/usage.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -286,6 +287,14 @@ static void add_row(struct cop_str *b, const struct cop_row *row)
 	cop_str_add(b, "</td></tr>\n");
 }
 
+static void add_usage(struct page *p)
+{
+	struct cop_usage u;
+	cop_usage_init(&u, p->r);
+	cop_usage_html(&p->b, &u);
+	cop_usage_release(&u);
+}
+
 static void add_table(struct page *p)
 {
 	if (!p->r->ncells)
@@ -339,6 +348,7 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	add_layers(&p);
 	cop_str_add(&p.b, "</div>\n");
 	add_missing(&p);
+	add_usage(&p);
 	add_table(&p);
 	add_experiment(&p);
 	cop_str_add(&p.b, "<footer>The same numbers, and more of them, are in <code>results.h5</code> and "

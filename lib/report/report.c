@@ -2,12 +2,14 @@
 #include "report/report.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "report/figures.h"
 #include "report/heatmap.h"
 #include "report/html.h"
 #include "report/table.h"
+#include "report/usage.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,7 +28,7 @@ static const struct cop_column columns[] = {
 	{"dense_top1", COP_COLUMN_PERCENT, 2},
 };
 
-static void print_json(const struct cop_grid *g, FILE *out)
+static cJSON *grid_json(const struct cop_grid *g)
 {
 	struct cop_table t;
 	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
@@ -47,8 +49,20 @@ static void print_json(const struct cop_grid *g, FILE *out)
 		cop_table_real(&t, s->sd);
 		cop_table_real(&t, g->dense.mean);
 	}
-	cop_table_print(&t, out, true);
+	cJSON *json = cop_table_json(&t);
 	cop_table_release(&t);
+	return json;
+}
+
+static void print_json(const struct cop_grid *g, const struct cop_usage *u, FILE *out)
+{
+	cJSON *json = cJSON_CreateObject();
+	cJSON_AddItemToObject(json, "grid", grid_json(g));
+	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
+	char *text = cJSON_Print(json);
+	fprintf(out, "%s\n", text ? text : "null");
+	cJSON_free(text);
+	cJSON_Delete(json);
 }
 
 static int write_svg(const char *path, const struct cop_grid *g, struct cop_err *err)
@@ -65,9 +79,11 @@ static int report_results(const char *results, const char *html, const struct co
 			  const struct cop_report_options *o, FILE *out, struct cop_err *err)
 {
 	struct cop_grid g;
+	struct cop_usage u;
 	cop_grid_init(&g, r);
+	cop_usage_init(&u, r);
 	if (o->json)
-		print_json(&g, out);
+		print_json(&g, &u, out);
 	else
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));
@@ -78,8 +94,10 @@ static int report_results(const char *results, const char *html, const struct co
 	if (!rc && !o->json) {
 		if (r->nmissing)
 			fprintf(out, "%zu of %zu cells are not finished\n", r->nmissing, r->ncells + r->nmissing);
+		cop_usage_print(&u, out);
 		fprintf(out, "\n%s\n%s\n", results, html);
 	}
+	cop_usage_release(&u);
 	return rc;
 }
 

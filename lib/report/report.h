@@ -10,13 +10,13 @@
 struct cop_report_options {
 	const char *html; /* where the page goes; NULL: RUN/report.html */
 	const char *svg;  /* the heat map alone goes there too; NULL: nowhere */
-	bool json;        /* the grid as JSON instead of the heat map */
+	bool json;        /* the grid and what it took as JSON instead of the heat map */
 	bool colour;
 };
 
 /*
- * Reads RUN/results.h5, prints the heat map to `out`, writes the page, and lastly prints the paths of both. COP_EINPUT
- * where there are no results, or those are damaged.
+ * Reads RUN/results.h5, prints the heat map and what it took to `out`, writes the page, and lastly prints the paths of
+ * both. COP_EINPUT where there are no results, or those are damaged.
  */
 int cop_report(const char *run, const struct cop_report_options *o, FILE *out, struct cop_err *err) COP_CHECKED;
 

@@ -29,7 +29,10 @@ expect "a folder that is not there" 1 "no/where" coppice report run -o no/where.
 check "--svg" coppice report run --svg map.svg
 if coppice report run --json >grid.json && "$PYTHON" - <<'PYTHON'
 import json, xml.etree.ElementTree as ET
-grid = json.load(open("grid.json"))
+report = json.load(open("grid.json"))
+grid, usage = report["grid"], report["usage"]
+assert usage["results"] >= 35 and usage["core_hours"] > 0 and sum(h["cells"] for h in usage["hosts"]) >= 35, usage
+assert 1 <= usage["at_once_most"] and usage["cell_seconds_median"] <= usage["cell_seconds_longest"], usage
 assert len(grid) == 35, len(grid)
 assert all(0 < g["test_top1_min"] <= g["test_top1"] <= g["test_top1_max"] <= 1 for g in grid)
 assert [g["replicates"] for g in grid].count(2) == 4

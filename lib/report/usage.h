@@ -1,0 +1,46 @@
+/* What a sweep took: hours, energy, and how evenly its work was spread over time and nodes. */
+#ifndef COP_REPORT_USAGE_H
+#define COP_REPORT_USAGE_H
+
+#include "base/str.h"
+#include "report/table.h"
+#include "store/results.h"
+
+enum { COP_USAGE_SLOTS = 400 };
+
+struct cop_usage_host {
+	char name[COP_TEXT];
+	size_t results;
+	double core_hours, gpu_hours, joules; /* joules: as far as they are known */
+};
+
+/* Of what was computed, dense runs and cells; copies of equal cells took nothing. */
+struct cop_usage {
+	size_t results;
+	double core_hours, gpu_hours; /* the time of training and measuring, times cores and GPUs */
+	double joules;                /* of the results with counters */
+	size_t metered;               /* how many those are */
+	double carbon;       /* grams of CO2 for `joules`; NaN where the experiment names no carbon_g_per_kwh */
+	double began, ended; /* of all, in seconds since 1970; NaN: unknown */
+	double together;     /* results under way at once, on average over that time */
+	size_t most;         /* and at most */
+	double under_way[COP_USAGE_SLOTS]; /* mean number in equal parts of the time from began to ended */
+	double median, longest;            /* seconds of a cell; NaN without cells */
+	struct cop_usage_host *host;       /* of cells, most of them first */
+	size_t nhosts;
+};
+
+/* Sums up results. A cell's time between a requeue and its next start counts as under way. Release it. */
+void cop_usage_init(struct cop_usage *u, const struct cop_results *r);
+void cop_usage_release(struct cop_usage *u);
+
+/* Lines for a terminal. Nothing where nothing was computed. */
+void cop_usage_print(const struct cop_usage *u, FILE *out);
+
+/* An object for JSON: the fields by name, hosts as a list. */
+struct cJSON *cop_usage_json(const struct cop_usage *u);
+
+/* Appends the page's section: figure, sentence, table of hosts. */
+void cop_usage_html(struct cop_str *b, const struct cop_usage *u);
+
+#endif
