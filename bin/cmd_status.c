@@ -116,16 +116,36 @@ static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool all
 	}
 }
 
+/* What keeps those of a fate in the queue, where that is the same for all. */
+static const char *common_reason(const struct cop_entry *e, size_t n, enum cop_fate fate)
+{
+	const char *reason = NULL;
+	for (size_t i = 0; i < n; i++) {
+		if (e[i].fate != fate)
+			continue;
+		if (reason && strcmp(reason, e[i].reason) != 0)
+			return "";
+		reason = e[i].reason;
+	}
+	return reason ? reason : "";
+}
+
+static void print_fates(const char *what, const struct cop_entry *e, size_t n)
+{
+	for (int f = 0; f < COP_FATES; f++) {
+		size_t count = cop_ledger_count(e, n, (enum cop_fate)f);
+		const char *why = f == COP_FATE_QUEUED || f == COP_FATE_WAITING ? common_reason(e, n, f) : "";
+		if (count || f == COP_FATE_DONE)
+			printf("%8zu of %zu %s %s%s%s%s\n", count, n, what, cop_fate_names[f], *why ? " (" : "", why,
+			       *why ? ")" : "");
+	}
+}
+
 static void print_counts(const struct cop_ledger *l)
 {
-	size_t dense = cop_ledger_count(l->dense, l->ndense, COP_FATE_DONE);
 	printf("%s: %s\n", l->run->experiment.name, l->run->path);
-	printf("%8zu of %zu dense runs done\n", dense, l->ndense);
-	for (int f = 0; f < COP_FATES; f++) {
-		size_t n = cop_ledger_count(l->cell, l->ncells, (enum cop_fate)f);
-		if (n || f == COP_FATE_DONE)
-			printf("%8zu of %zu cells %s\n", n, l->ncells, cop_fate_names[f]);
-	}
+	print_fates("dense runs", l->dense, l->ndense);
+	print_fates("cells", l->cell, l->ncells);
 	size_t waiting = cop_ledger_count(l->cell, l->ncells, COP_FATE_WAITING), asked = 0;
 	for (size_t i = 0; i < l->njobs; i++)
 		asked += strcmp(l->job[i].role, "next") == 0 && l->job[i].in_queue;
