@@ -69,11 +69,37 @@ static hid_t creation_list(void)
 	return dcpl;
 }
 
+/* Made once and kept: results have a hundred thousand small datasets. */
 static hid_t link_list(void)
 {
-	hid_t lcpl = H5Pcreate(H5P_LINK_CREATE);
-	H5Pset_create_intermediate_group(lcpl, 1);
+	static hid_t lcpl = -1;
+	if (lcpl < 0) {
+		lcpl = H5Pcreate(H5P_LINK_CREATE);
+		H5Pset_create_intermediate_group(lcpl, 1);
+	}
 	return lcpl;
+}
+
+/* Data of a few numbers lie beside their description, where one access finds both. */
+static hid_t small_list(void)
+{
+	static hid_t dcpl = -1;
+	if (dcpl < 0) {
+		dcpl = creation_list();
+		H5Pset_layout(dcpl, H5D_COMPACT);
+	}
+	return dcpl;
+}
+
+/* HDF5 clears a megabyte twice for each conversion, strings among them, unless it is told that less will do. */
+static hid_t small_transfer(void)
+{
+	static hid_t dxpl = -1;
+	if (dxpl < 0) {
+		dxpl = H5Pcreate(H5P_DATASET_XFER);
+		H5Pset_buffer(dxpl, PLAIN_BYTES, NULL, NULL);
+	}
+	return dxpl;
 }
 
 int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int rank, const int64_t *dim,
@@ -83,47 +109,48 @@ int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int 
 	for (int i = 0; i < rank; i++)
 		count *= d[i] = (hsize_t)dim[i];
 	size_t size = H5Tget_size(cop_h5_native(type));
-	hid_t lcpl = link_list();
-	hid_t dcpl = creation_list();
-	if (rank && count && (count * size > PLAIN_BYTES || deflate))
+	bool small = !deflate && count && count * size <= PLAIN_BYTES;
+	hid_t dcpl = small ? small_list() : creation_list();
+	if (!small && rank && count)
 		set_chunks(dcpl, rank, d, size, deflate);
 	hid_t space = rank ? H5Screate_simple(rank, d, NULL) : H5Screate(H5S_SCALAR);
-	hid_t set = H5Dcreate2(f->id, path, stored_type(type), space, lcpl, dcpl, H5P_DEFAULT);
+	hid_t set = H5Dcreate2(f->id, path, stored_type(type), space, link_list(), dcpl, H5P_DEFAULT);
 	int rc = 0;
 	if (set < 0 || (count && H5Dwrite(set, cop_h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
 	if (set >= 0 && H5Dclose(set) < 0 && !rc)
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
 	H5Sclose(space);
-	H5Pclose(dcpl);
-	H5Pclose(lcpl);
+	if (!small)
+		H5Pclose(dcpl);
 	return rc;
 }
 
 int cop_h5_write_strings(struct cop_h5 *f, const char *path, const char *const *v, size_t n, struct cop_err *err)
 {
 	hsize_t d = n;
-	hid_t lcpl = link_list(), dcpl = creation_list();
 	hid_t type = H5Tcopy(H5T_C_S1);
 	H5Tset_size(type, H5T_VARIABLE);
 	H5Tset_cset(type, H5T_CSET_UTF8);
 	hid_t space = H5Screate_simple(1, &d, NULL);
-	hid_t set = H5Dcreate2(f->id, path, type, space, lcpl, dcpl, H5P_DEFAULT);
+	bool small = n && n * sizeof(hvl_t) <= PLAIN_BYTES;
+	hid_t dcpl = small ? small_list() : creation_list();
+	hid_t set = H5Dcreate2(f->id, path, type, space, link_list(), dcpl, H5P_DEFAULT);
 	int rc = 0;
-	if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, v) < 0))
+	if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, small ? small_transfer() : H5P_DEFAULT, v) < 0))
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
 	if (set >= 0)
 		H5Dclose(set);
 	H5Sclose(space);
 	H5Tclose(type);
-	H5Pclose(dcpl);
-	H5Pclose(lcpl);
+	if (!small)
+		H5Pclose(dcpl);
 	return rc;
 }
 
 static int open_set(struct cop_h5 *f, const char *path, hid_t *set, hid_t *space, struct cop_err *err)
 {
-	*set = cop_h5_has(f, path) ? H5Dopen2(f->id, path, H5P_DEFAULT) : -1;
+	*set = H5Dopen2(f->id, path, H5P_DEFAULT);
 	if (*set < 0)
 		return cop_fail(err, COP_EINPUT, "'%s' has no dataset '%s'", f->path, path);
 	*space = H5Dget_space(*set);
@@ -153,7 +180,8 @@ int cop_h5_read_strings(struct cop_h5 *f, const char *path, char ***v, size_t *n
 	char *buf = cop_xcalloc((size_t)(count > 0 ? count : 0) + 1, size);
 	if (!text || count < 0)
 		rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' holds no strings", path, f->path);
-	else if (count && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, buf) < 0)
+	else if (count && H5Dread(set, type, H5S_ALL, H5S_ALL,
+				  (size_t)count * size <= PLAIN_BYTES ? small_transfer() : H5P_DEFAULT, buf) < 0)
 		rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read", path);
 	if (!rc) {
 		*n = (size_t)count;
@@ -261,17 +289,15 @@ int cop_h5_rows_create(struct cop_h5_rows **out, struct cop_h5 *f, const char *p
 		r->dim[i] = most[i] = i ? chunk[i] : 0;
 	}
 	most[0] = H5S_UNLIMITED;
-	hid_t lcpl = link_list();
 	hid_t dcpl = creation_list();
 	H5Pset_chunk(dcpl, rank, chunk);
 	if (deflate)
 		H5Pset_deflate(dcpl, (unsigned)deflate);
 	H5Pset_fletcher32(dcpl);
 	hid_t space = H5Screate_simple(rank, r->dim, most);
-	r->set = H5Dcreate2(f->id, path, stored_type(type), space, lcpl, dcpl, H5P_DEFAULT);
+	r->set = H5Dcreate2(f->id, path, stored_type(type), space, link_list(), dcpl, H5P_DEFAULT);
 	H5Sclose(space);
 	H5Pclose(dcpl);
-	H5Pclose(lcpl);
 	if (r->set < 0) {
 		int rc = cop_h5_fail(err, COP_EFAILED, f, "cannot create", path);
 		cop_h5_rows_free(r);
