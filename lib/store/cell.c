@@ -1,10 +1,12 @@
 /* The result of a cell; see cell.h. */
 #include "store/cell.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "store/checkpoint.h"
 #include "store/row_fields.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@ const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
 
 /* More epochs, or layers, than anybody trains: a damaged size must not ask for all memory. */
 enum { ROWS_MAX = 10000000 };
+enum { DIGEST_TEXT = 17 };
 
 #define FIELD(kind, name)                                   \
 	{                                                   \
@@ -194,6 +197,44 @@ int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count 
 	return 0;
 }
 
+/* Over all that cop_cell_read gives: what is too small for a checksum of its own, or an attribute, has none in HDF5. */
+static void digest(const struct cop_cell *c, char text[DIGEST_TEXT])
+{
+	const char *hash = c->hash ? c->hash : "";
+	uint64_t h = cop_hash(COP_HASH_START, hash, strlen(hash));
+	for (size_t i = 0; i < cop_row_nfields; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		const char *v = (const char *)&c->row + d->offset;
+		h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strnlen(v, COP_TEXT - 1) : 8);
+	}
+	h = cop_hash(h, c->history.row, c->history.n * sizeof(*c->history.row));
+	for (size_t i = 0; i < c->nlayers; i++) {
+		h = cop_hash(h, c->layer[i].name, strlen(c->layer[i].name));
+		h = cop_hash(h, &c->layer[i].total, sizeof(c->layer[i].total));
+		h = cop_hash(h, &c->layer[i].nnz, sizeof(c->layer[i].nnz));
+	}
+	snprintf(text, DIGEST_TEXT, "%016" PRIx64, h);
+}
+
+int cop_cell_store_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err)
+{
+	char text[DIGEST_TEXT];
+	digest(c, text);
+	return cop_h5_put_str(f, "/", "digest", text, err);
+}
+
+static int check_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err)
+{
+	char text[DIGEST_TEXT], *stored = NULL;
+	int rc = cop_h5_get_str(f, "/", "digest", &stored, err);
+	digest(c, text);
+	if (!rc && strcmp(text, stored) != 0)
+		rc = cop_fail(err, COP_EINPUT, "'%s' is damaged: what it holds is not what its digest was made of",
+			      cop_h5_path(f));
+	free(stored);
+	return rc;
+}
+
 static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
 		     const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,
 		     struct cop_err *err)
@@ -203,6 +244,8 @@ static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *exp
 		rc = cop_h5_put_str(f, "/", "experiment", experiment, err);
 	if (!rc)
 		rc = cop_h5_put_str(f, "/", "experiment_hash", c->hash ? c->hash : "", err);
+	if (!rc)
+		rc = cop_cell_store_digest(f, c, err);
 	if (!rc)
 		rc = cop_history_store(f, "history", &c->history, err);
 	if (!rc)
@@ -246,6 +289,8 @@ int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
 		rc = cop_history_load(f, "history", &c->history, err);
 	if (!rc)
 		rc = cop_layers_load(f, "layers", &c->layer, &c->nlayers, err);
+	if (!rc)
+		rc = check_digest(f, c, err);
 	cop_h5_close(f);
 	if (rc)
 		cop_cell_release(c);

@@ -30,11 +30,14 @@ static int copy_text(struct cop_h5 *from, struct cop_h5 *to, const char *name, s
 	return rc;
 }
 
-static int copy_all(struct cop_h5 *from, struct cop_h5 *to, const struct cop_row *row, struct cop_err *err)
+/* `cell` is what `from` holds, with the new row. */
+static int copy_all(struct cop_h5 *from, struct cop_h5 *to, const struct cop_cell *cell, struct cop_err *err)
 {
 	struct cop_err why = {0};
 	struct copying c = {to, &why};
-	int rc = cop_row_store(to, row, err);
+	int rc = cop_row_store(to, &cell->row, err);
+	if (!rc)
+		rc = cop_cell_store_digest(to, cell, err);
 	if (!rc)
 		rc = copy_text(from, to, "experiment", err);
 	if (!rc)
@@ -47,18 +50,23 @@ static int copy_all(struct cop_h5 *from, struct cop_h5 *to, const struct cop_row
 
 int cop_cell_copy(const char *from, const char *to, const struct cop_row *row, struct cop_err *err)
 {
-	struct cop_h5 *source, *copy;
-	int rc = cop_h5_open(&source, from, COP_CELL_FORMAT, err);
+	struct cop_h5 *source = NULL, *copy;
+	struct cop_cell cell;
+	int rc = cop_cell_read(from, &cell, err);
 	if (rc)
 		return rc;
-	rc = cop_h5_create(&copy, to, COP_CELL_FORMAT, err);
+	cell.row = *row;
+	rc = cop_h5_open(&source, from, COP_CELL_FORMAT, err);
+	if (!rc)
+		rc = cop_h5_create(&copy, to, COP_CELL_FORMAT, err);
 	if (!rc) {
-		rc = copy_all(source, copy, row, err);
+		rc = copy_all(source, copy, &cell, err);
 		if (rc)
 			cop_h5_abandon(copy);
 		else
 			rc = cop_h5_commit(copy, err);
 	}
 	cop_h5_close(source);
+	cop_cell_release(&cell);
 	return rc;
 }

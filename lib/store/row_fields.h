@@ -19,6 +19,9 @@ extern const size_t cop_row_nfields;
 /* The row as attributes of the root. */
 int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
 
+/* What tells later whether row, history and layers still are what was written. */
+int cop_cell_store_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err) COP_CHECKED;
+
 int cop_layers_store(struct cop_h5 *f, const char *group, const struct cop_layer_count *layer, size_t n,
 		     struct cop_err *err) COP_CHECKED;
 int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count **layer, size_t *n, struct cop_err *err)
