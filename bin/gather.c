@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* "3-5 9": runs of indices. */
-static void print_missing(const struct cop_results *r)
+static void print_missing(const struct cop_collected *r)
 {
 	printf("missing:");
 	for (size_t i = 0; i < r->nmissing;) {
@@ -24,15 +24,15 @@ static void print_missing(const struct cop_results *r)
 
 int gather_run(const struct cop_run *run, struct cop_err *err)
 {
-	struct cop_results r;
+	struct cop_collected r;
 	cop_run_sweep(run);
-	cop_collect(run, &r);
-	char *h5 = cop_run_file(run, "results.h5"), *csv = cop_run_file(run, "results.csv");
-	int rc = cop_results_write(h5, &r, err);
-	if (!rc)
-		rc = cop_csv_write(csv, &r, err);
+	int rc = cop_collect(run, &r, err);
+	if (rc)
+		return rc;
+	char *csv = cop_run_file(run, "results.csv");
+	rc = cop_csv_write(csv, r.row, r.ncells, err);
 	if (!rc) {
-		printf("%zu of %zu cells are done: %s\n", r.ncells, run->ncells, h5);
+		printf("%zu of %zu cells are done: %s/results.h5\n", r.ncells, run->ncells, run->path);
 		if (r.nmissing) {
 			print_missing(&r);
 			rc = cop_fail(err, COP_EPARTIAL,
@@ -40,8 +40,7 @@ int gather_run(const struct cop_run *run, struct cop_err *err)
 				      r.nmissing, run->ncells);
 		}
 	}
-	cop_results_release(&r);
-	free(h5);
+	cop_collected_release(&r);
 	free(csv);
 	return rc;
 }

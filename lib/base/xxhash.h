@@ -6,6 +6,8 @@
 #ifndef COP_BASE_XXHASH_H
 #define COP_BASE_XXHASH_H
 
+#include "base/err.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +21,8 @@ struct cop_xxh {
 void cop_xxh_begin(struct cop_xxh *h);
 void cop_xxh_add(struct cop_xxh *h, const void *data, size_t n);
 uint64_t cop_xxh_end(const struct cop_xxh *h); /* more may be added afterwards */
+
+/* The hash of a whole file; where `to` is not NULL it is copied there on the way, to a file that must not exist yet. */
+int cop_xxh_file(const char *path, const char *to, uint64_t *hash, struct cop_err *err) COP_CHECKED;
 
 #endif

@@ -42,25 +42,25 @@ static void add_field(struct cop_str *b, const struct cop_row *row, const struct
 	}
 }
 
-char *cop_csv_text(const struct cop_results *r)
+char *cop_csv_text(const struct cop_row *row, size_t n)
 {
 	struct cop_str b = {0};
 	for (size_t k = 0; k < cop_row_nfields; k++)
 		cop_str_addf(&b, "%s%s", k ? "," : "", cop_row_fields[k].name);
 	cop_str_add(&b, "\n");
-	for (size_t i = 0; i < r->ncells; i++) {
+	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < cop_row_nfields; k++) {
 			cop_str_add(&b, k ? "," : "");
-			add_field(&b, &r->cell[i].row, &cop_row_fields[k]);
+			add_field(&b, &row[i], &cop_row_fields[k]);
 		}
 		cop_str_add(&b, "\n");
 	}
 	return cop_str_take(&b);
 }
 
-int cop_csv_write(const char *path, const struct cop_results *r, struct cop_err *err)
+int cop_csv_write(const char *path, const struct cop_row *row, size_t n, struct cop_err *err)
 {
-	char *text = cop_csv_text(r);
+	char *text = cop_csv_text(row, n);
 	int rc = cop_write_file(path, text, strlen(text), err);
 	free(text);
 	return rc;

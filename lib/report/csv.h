@@ -5,12 +5,12 @@
 #ifndef COP_REPORT_CSV_H
 #define COP_REPORT_CSV_H
 
-#include "store/results.h"
+#include "store/cell.h"
 
-/* Atomic. COP_EFAILED. */
-int cop_csv_write(const char *path, const struct cop_results *r, struct cop_err *err) COP_CHECKED;
+/* The `n` rows. Atomic. COP_EFAILED. */
+int cop_csv_write(const char *path, const struct cop_row *row, size_t n, struct cop_err *err) COP_CHECKED;
 
 /* The same as text; the caller frees. */
-char *cop_csv_text(const struct cop_results *r);
+char *cop_csv_text(const struct cop_row *row, size_t n);
 
 #endif

@@ -69,6 +69,13 @@ struct cop_cell {
 	char *hash; /* experiment_hash */
 };
 
+/* Which file it was: two files with the same stamp are the same one, unchanged. */
+struct cop_stamp {
+	int64_t size;
+	int64_t changed; /* nanoseconds since 1970 */
+	int64_t inode;
+};
+
 /* Writes the file; params and mask may be NULL ("keep_weights": false). `experiment` is the resolved JSON. */
 int cop_cell_write(const char *path, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
 		   const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,

@@ -77,7 +77,7 @@ const char *cop_h5_format(const struct cop_h5 *f)
 }
 
 /* Made once and kept: where thousands of small files are opened it would be a tenth of the time. */
-static hid_t access_list(void)
+hid_t cop_h5_access_list(void)
 {
 	static hid_t fapl = -1;
 	if (fapl >= 0)
@@ -91,7 +91,7 @@ static hid_t access_list(void)
 	return fapl;
 }
 
-static struct cop_h5 *new_file(const char *path)
+struct cop_h5 *cop_h5_new(const char *path)
 {
 	cop_h5_quiet();
 	struct cop_h5 *f = cop_xcalloc(1, sizeof(*f));
@@ -110,10 +110,10 @@ static void free_file(struct cop_h5 *f)
 
 int cop_h5_create(struct cop_h5 **out, const char *path, const char *format, struct cop_err *err)
 {
-	struct cop_h5 *f = new_file(path);
+	struct cop_h5 *f = cop_h5_new(path);
 	f->temporary = cop_temporary_name(path);
 	f->format = cop_xstrdup(format);
-	f->id = H5Fcreate(f->temporary, H5F_ACC_EXCL, H5P_DEFAULT, access_list());
+	f->id = H5Fcreate(f->temporary, H5F_ACC_EXCL, H5P_DEFAULT, cop_h5_access_list());
 	/* at once: the next call into HDF5 clears the reason */
 	int rc = f->id < 0 ? cop_h5_fail(err, COP_EFAILED, f, "cannot create", NULL) : 0;
 	if (!rc)
@@ -165,7 +165,7 @@ void cop_h5_abandon(struct cop_h5 *f)
 	errno = kept;
 }
 
-static int check_format(struct cop_h5 *f, const char *format, struct cop_err *err)
+int cop_h5_check_format(struct cop_h5 *f, const char *format, struct cop_err *err)
 {
 	int64_t version = 0, complete = 0;
 	if (strcmp(cop_h5_format(f), format) != 0)
@@ -182,19 +182,19 @@ static int check_format(struct cop_h5 *f, const char *format, struct cop_err *er
 
 int cop_h5_open(struct cop_h5 **out, const char *path, const char *format, struct cop_err *err)
 {
-	struct cop_h5 *f = new_file(path);
+	struct cop_h5 *f = cop_h5_new(path);
 	int rc = 0;
 	if (access(path, R_OK) < 0) {
 		rc = cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", path);
 	} else {
-		f->id = H5Fopen(path, H5F_ACC_RDONLY, access_list());
+		f->id = H5Fopen(path, H5F_ACC_RDONLY, cop_h5_access_list());
 		if (f->id < 0)
 			rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read as HDF5", NULL);
 	}
 	if (!rc && cop_h5_has_attr(f, "/", "format"))
 		rc = cop_h5_get_str(f, "/", "format", &f->format, err);
 	if (!rc && format)
-		rc = check_format(f, format, err);
+		rc = cop_h5_check_format(f, format, err);
 	if (rc) {
 		cop_h5_close(f);
 		return rc;

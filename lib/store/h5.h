@@ -25,6 +25,18 @@ enum cop_h5_type { COP_H5_U8, COP_H5_I32, COP_H5_I64, COP_H5_F32, COP_H5_F64 };
 /* Begins a new file that will be `path`; root gets `format`, `version` and `coppice`. COP_EFAILED. */
 int cop_h5_create(struct cop_h5 **f, const char *path, const char *format, struct cop_err *err) COP_CHECKED;
 
+/*
+ * Begins a new version of the file `path`: a copy of it that can be read, added to and taken from, without `complete`.
+ * COP_EINPUT where its bytes do not have the sum `sum` (cop_xxh_file's), or it is no complete file of that format.
+ */
+int cop_h5_update(struct cop_h5 **f, const char *path, const char *format, uint64_t sum, struct cop_err *err)
+	COP_CHECKED;
+
+/* Takes a dataset or a group with all that is in it out of a file that is being written; none there is no error. */
+int cop_h5_drop(struct cop_h5 *f, const char *path, struct cop_err *err) COP_CHECKED;
+/* The same for an attribute of the root. */
+int cop_h5_drop_attr(struct cop_h5 *f, const char *name, struct cop_err *err) COP_CHECKED;
+
 /* Writes `complete`, closes, syncs, renames. Frees `f` whatever happens; on failure nothing is left on the disk. */
 int cop_h5_commit(struct cop_h5 *f, struct cop_err *err) COP_CHECKED;
 

@@ -24,6 +24,15 @@ int cop_h5_fail(struct cop_err *err, int code, const struct cop_h5 *f, const cha
 /* The innermost reason on HDF5's error stack. */
 void cop_h5_reason(char *buf, size_t size);
 
+/* How files are opened: without locks, and closed with all that is open in them. */
+hid_t cop_h5_access_list(void);
+
+/* What stands for the file `path`, not open yet. */
+struct cop_h5 *cop_h5_new(const char *path);
+
+/* COP_EINPUT where the open file has another format, an unknown version, or is not complete. */
+int cop_h5_check_format(struct cop_h5 *f, const char *format, struct cop_err *err) COP_CHECKED;
+
 /* Silences HDF5's own printing. Called by every way in. */
 void cop_h5_quiet(void);
 

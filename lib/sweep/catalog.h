@@ -9,13 +9,6 @@
 
 #include "sweep/run.h"
 
-/* Two files with the same stamp are the same file, unchanged. */
-struct cop_stamp {
-	int64_t size;
-	int64_t changed; /* nanoseconds since 1970 */
-	int64_t inode;
-};
-
 enum cop_verdict {
 	COP_VERDICT_MISSING, /* no file */
 	COP_VERDICT_VALID,   /* by all that can be told without reading its data */

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "sweep/fetch.h"
 #include "sweep/ticket.h"
 #include "sweep/work_priv.h"
 
@@ -68,15 +69,11 @@ static int64_t first_missing(const struct cop_run *r, int64_t replicate, const i
 	return -1;
 }
 
+/* By a process of its own, as of a cell. */
 static bool result_there(const struct cop_run *r, int64_t replicate)
 {
 	struct cop_cell c;
-	char *path = cop_run_dense_result(r, replicate);
-	bool done = cop_exists(path) && cop_cell_read(path, &c, NULL) == 0;
-	free(path);
-	if (!done)
-		return false;
-	done = strcmp(c.hash, r->hash) == 0;
+	bool done = cop_fetch_one(r, -1 - replicate, &c, NULL) == 0;
 	cop_cell_release(&c);
 	return done;
 }

@@ -2,6 +2,7 @@
 #include "sweep/validate.h"
 
 #include "base/mem.h"
+#include "sweep/fetch.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,9 +15,10 @@
 
 enum { PROCESSES = 8, FILES_EACH = 128, REASON = 400 };
 
-/* What a process found of one file; a process that died leaves zeroes. */
+/* What a process found of one file; shared by all of them. */
 struct finding {
-	bool known, valid;
+	enum { UNTRIED, BEGUN, KNOWN } state;
+	bool valid;
 	char reason[REASON];
 };
 
@@ -34,47 +36,86 @@ static int probe(const struct cop_run *r, const char *path, int64_t index, struc
 	return rc;
 }
 
-static void find(const struct cop_run *r, int64_t index, struct finding *f)
+/* own: in a process of its own */
+static void find(const struct cop_run *r, int64_t index, struct finding *f, bool own)
 {
 	struct cop_err err = {0};
 	char *path = cop_run_cell(r, index);
+	f->state = BEGUN;
+	if (own)
+		cop_reader_begin();
 	f->valid = probe(r, path, index, &err) == 0;
 	snprintf(f->reason, sizeof(f->reason), "%.*s", REASON - 1, f->valid ? "" : err.msg);
-	f->known = true;
+	f->state = KNOWN;
 	free(path);
 }
 
-/* HDF5 is used by one thread at a time, so the work is shared out to processes. */
+/* Waits for the process that had each `step`-th file from `first` on; one that crashed did so over a damaged file. */
+static void await(pid_t child, const struct cop_run *r, const int64_t *index, size_t first, size_t n, size_t step,
+		  struct finding *f)
+{
+	int status = 0;
+	while (child > 0 && waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return;
+	for (size_t k = first; k < n; k += step) {
+		if (f[k].state != BEGUN)
+			continue;
+		f[k].state = UNTRIED;
+		if (child <= 0 || !cop_reader_crashed(status))
+			continue;
+		char *path = cop_run_cell(r, index[k]);
+		snprintf(f[k].reason, sizeof(f[k].reason), "'%s' is so damaged that HDF5 fails over it", path);
+		f[k].state = KNOWN;
+		free(path);
+	}
+}
+
+static size_t count_untried(const struct finding *f, size_t n)
+{
+	size_t count = 0;
+	for (size_t k = 0; k < n; k++)
+		count += f[k].state == UNTRIED;
+	return count;
+}
+
+/* Shares the untried files out to processes: HDF5 is used by one thread at a time, and may crash. */
 static void find_by_processes(const struct cop_run *r, const int64_t *index, size_t n, struct finding *f)
 {
 	pid_t child[PROCESSES];
-	size_t children = n / FILES_EACH < PROCESSES ? n / FILES_EACH : PROCESSES;
+	size_t children = 1 + count_untried(f, n) / FILES_EACH;
+	if (children > PROCESSES)
+		children = PROCESSES;
 	for (size_t p = 0; p < children; p++) {
 		child[p] = fork();
-		if (child[p] == 0) {
-			for (size_t k = p; k < n; k += children)
-				find(r, index[k], &f[k]);
-			_exit(0);
-		}
+		if (child[p] != 0)
+			continue;
+		for (size_t k = p; k < n; k += children)
+			if (f[k].state == UNTRIED)
+				find(r, index[k], &f[k], true);
+		_exit(0);
 	}
 	for (size_t p = 0; p < children; p++)
-		while (child[p] > 0 && waitpid(child[p], NULL, 0) < 0 && errno == EINTR)
-			;
+		await(child[p], r, index, p, n, children, f);
 }
 
 char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n)
 {
 	char **why = cop_xcalloc(n, sizeof(*why));
-	size_t bytes = n * sizeof(struct finding);
+	size_t bytes = n * sizeof(struct finding), left = n, before = 0;
 	struct finding *shared = MAP_FAILED, one;
-	if (n >= 2 * FILES_EACH)
+	if (n > 0)
 		shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared != MAP_FAILED)
+	while (shared != MAP_FAILED && left && left != before) {
 		find_by_processes(r, index, n, shared);
+		before = left;
+		left = count_untried(shared, n);
+	}
 	for (size_t k = 0; k < n; k++) {
 		struct finding *f = shared == MAP_FAILED ? &one : &shared[k];
-		if (shared == MAP_FAILED || !f->known)
-			find(r, index[k], f);
+		/* where no process can be had */
+		if (shared == MAP_FAILED || f->state == UNTRIED)
+			find(r, index[k], f, false);
 		why[k] = f->valid ? NULL : cop_xstrdup(f->reason);
 	}
 	if (shared != MAP_FAILED)

@@ -6,8 +6,9 @@
 
 /*
  * Opens the file of each of the `n` cells and looks at what tells whether it is complete and this cell's. Returns n
- * texts: NULL where the file is valid, else why it is not. The caller frees them and the list. Many files are shared
- * out to a few processes: opening takes a core of its own, or on a shared file system waiting for answers.
+ * texts: NULL where the file is valid, else why it is not. The caller frees them and the list. The work is done by a
+ * few processes: opening takes a core of its own or, on a shared file system, waiting for answers; and HDF5 crashes
+ * over some files that are damaged.
  */
 char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n);
 

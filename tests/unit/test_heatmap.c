@@ -212,11 +212,10 @@ static void test_environment(void **state)
 static void test_csv(void **state)
 {
 	(void)state;
-	struct cop_cell cells[] = {hand(0, 0.1, "0ep", 0, 0.1f), hand(7, 0.9, "a,\"b\"", 917, NAN)};
-	struct cop_results r = {.cell = cells, .ncells = 2};
-	snprintf(cells[1].row.host, COP_TEXT, "two\nlines");
-	memset(cells[1].row.job, 'x', COP_TEXT); /* without its end */
-	char *text = cop_csv_text(&r);
+	struct cop_row rows[] = {hand(0, 0.1, "0ep", 0, 0.1f).row, hand(7, 0.9, "a,\"b\"", 917, NAN).row};
+	snprintf(rows[1].host, COP_TEXT, "two\nlines");
+	memset(rows[1].job, 'x', COP_TEXT); /* without its end */
+	char *text = cop_csv_text(rows, 2);
 	char expected[1000];
 	snprintf(expected, sizeof(expected),
 		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_"
@@ -224,17 +223,17 @@ static void test_csv(void **state)
 		 "seconds,images_per_second,data_wait,began,ended,joules,cores,gpus,restarts,host,device,job\n"
 		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,,,\n"
 		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,0,0,\"two\nlines\",,%.63s\n",
-		 cells[1].row.job);
+		 rows[1].job);
 	assert_string_equal(text, expected);
 	char path[] = "csv-test-XXXXXX";
 	assert_true(close(mkstemp(path)) == 0);
 	struct cop_err err;
-	assert_int_equal(cop_csv_write(path, &r, &err), 0);
+	assert_int_equal(cop_csv_write(path, rows, 2, &err), 0);
 	char *back;
 	size_t len;
 	assert_int_equal(cop_read_file(path, &back, &len, &err), 0);
 	assert_string_equal(back, text);
-	assert_int_equal(cop_csv_write("/nonexistent/a.csv", &r, &err), COP_EFAILED);
+	assert_int_equal(cop_csv_write("/nonexistent/a.csv", rows, 2, &err), COP_EFAILED);
 	unlink(path);
 	free(back);
 	free(text);

@@ -1,0 +1,49 @@
+/* The types of the tables of results.h5; see results_priv.h. */
+#include "store/results_priv.h"
+#include "store/row_fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define FIELD(name)                                     \
+	{                                               \
+#name, offsetof(struct cop_dense, name) \
+	}
+const struct cop_dense_field cop_dense_reals[COP_DENSE_REALS] = {
+	FIELD(test_top1), FIELD(test_top5), FIELD(test_loss), FIELD(val_top1), FIELD(seconds), FIELD(images_per_second),
+	FIELD(data_wait), FIELD(began),     FIELD(ended),     FIELD(joules),   FIELD(gpus),
+};
+const struct cop_dense_field cop_dense_counts[COP_DENSE_COUNTS] = {FIELD(total), FIELD(cores)};
+
+hid_t cop_row_type(void)
+{
+	hid_t row = H5Tcreate(H5T_COMPOUND, sizeof(struct cop_row));
+	hid_t text = H5Tcopy(H5T_C_S1);
+	H5Tset_size(text, COP_TEXT);
+	H5Tset_cset(text, H5T_CSET_UTF8);
+	for (size_t i = 0; i < cop_row_nfields; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		hid_t type = d->kind == COP_FIELD_I64   ? H5T_NATIVE_INT64
+			     : d->kind == COP_FIELD_F64 ? H5T_NATIVE_DOUBLE
+							: text;
+		H5Tinsert(row, d->name, d->offset, type);
+	}
+	H5Tclose(text);
+	return row;
+}
+
+hid_t cop_source_type(void)
+{
+	hid_t row = H5Tcreate(H5T_COMPOUND, sizeof(struct cop_source_row));
+	H5Tinsert(row, "cell", offsetof(struct cop_source_row, cell), H5T_NATIVE_INT64);
+	H5Tinsert(row, "size", offsetof(struct cop_source_row, stamp.size), H5T_NATIVE_INT64);
+	H5Tinsert(row, "changed", offsetof(struct cop_source_row, stamp.changed), H5T_NATIVE_INT64);
+	H5Tinsert(row, "inode", offsetof(struct cop_source_row, stamp.inode), H5T_NATIVE_INT64);
+	return row;
+}
+
+void cop_results_groups(int64_t index, char history[COP_GROUP_NAME], char layers[COP_GROUP_NAME])
+{
+	snprintf(history, COP_GROUP_NAME, "history/%06" PRId64, index);
+	snprintf(layers, COP_GROUP_NAME, "layers/%06" PRId64, index);
+}
