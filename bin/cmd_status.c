@@ -84,8 +84,11 @@ static void add_entry(struct cop_table *t, const struct cop_run *run, const stru
 	cop_table_text(t, e->reason[0] ? e->reason : NULL);
 }
 
-/* Whether an entry gets a row of its own: all that is neither done nor patiently waiting. */
-static bool worth_a_row(const struct cop_entry *e, bool failed_only)
+/*
+ * Whether an entry gets a row of its own: all that is neither done nor patiently waiting. In rounds that is also what
+ * waits for a cell that has failed.
+ */
+static bool worth_a_row(const struct cop_entry *e, bool later_round, bool failed_only)
 {
 	switch (e->fate) {
 	case COP_FATE_FAILED:
@@ -96,6 +99,8 @@ static bool worth_a_row(const struct cop_entry *e, bool failed_only)
 	case COP_FATE_PREEMPTED:
 	case COP_FATE_STOPPED:
 		return !failed_only;
+	case COP_FATE_WAITING:
+		return later_round && e->reason[0];
 	default:
 		return false;
 	}
@@ -106,12 +111,12 @@ static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool all
 	char work[40];
 	for (size_t k = 0; k < l->ndense; k++) {
 		snprintf(work, sizeof(work), "dense %zu", k);
-		if (all || worth_a_row(&l->dense[k], failed_only))
+		if (all || worth_a_row(&l->dense[k], false, failed_only))
 			add_entry(t, l->run, &l->dense[k], work, NULL);
 	}
 	for (size_t i = 0; i < l->ncells; i++) {
 		snprintf(work, sizeof(work), "cell %zu", i);
-		if (all || worth_a_row(&l->cell[i], failed_only))
+		if (all || worth_a_row(&l->cell[i], l->run->cell[i].before >= 0, failed_only))
 			add_entry(t, l->run, &l->cell[i], work, &l->run->cell[i]);
 	}
 }

@@ -1,6 +1,7 @@
 /* The queue's rows as tasks; see queue.h. */
 #include "sched/queue.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -32,8 +33,9 @@ static enum cop_phase phase_of(const char *state, const char *reason)
 static void add_task(struct cop_queue *q, const struct cop_slurm_record *row, int64_t number)
 {
 	const char *reason = row->reason && strcmp(row->reason, "None") != 0 ? row->reason : "";
-	q->task = cop_grow(q->task, &q->cap, q->n + 1, sizeof(*q->task));
-	struct cop_task *t = &q->task[q->n++];
+	struct cop_answer *a = &q->answer;
+	a->task = cop_grow(a->task, &q->cap, a->ntasks + 1, sizeof(*a->task));
+	struct cop_task *t = &a->task[a->ntasks++];
 	*t = (struct cop_task){.task = number, .phase = phase_of(row->state, reason)};
 	snprintf(t->job, sizeof(t->job), "%u", row->job);
 	snprintf(t->state, sizeof(t->state), "%s", row->state);
@@ -73,9 +75,73 @@ static bool read_range(const char **s, int64_t *first, int64_t *last, int64_t *s
 	return **s == '\0' || **s == ',' || **s == '%';
 }
 
+void cop_answer_release(struct cop_answer *a)
+{
+	for (size_t i = 0; i < a->nfound; i++)
+		free(a->found[i].command);
+	free(a->found);
+	free(a->task);
+	*a = (struct cop_answer){0};
+}
+
+static bool is_asked_for(const struct cop_question *q, uint32_t job)
+{
+	char id[COP_JOB_ID];
+	snprintf(id, sizeof(id), "%u", job);
+	for (size_t i = 0; i < q->n; i++)
+		if (strcmp(q->ids[i], id) == 0)
+			return true;
+	return false;
+}
+
+/* Of "FOLDER/SCRIPT ARGUMENTS..." what follows the folder, however that is spelt; NULL: it lies elsewhere. */
+static const char *behind_folder(const char *command, const char *folder)
+{
+	size_t n = strlen(folder);
+	if (!command)
+		return NULL;
+	if (strncmp(command, folder, n) == 0 && command[n] == '/')
+		return command + n + 1;
+	const char *end = strstr(command, ".sbatch"),
+		   *slash = end ? memrchr(command, '/', (size_t)(end - command)) : NULL;
+	if (!slash)
+		return NULL;
+	char *spelt = strndup(command, (size_t)(slash - command)), *real = NULL;
+	/* the file system is asked only where the names are alike */
+	if (spelt && strcmp(cop_name_of(spelt), cop_name_of(folder)) == 0)
+		real = realpath(spelt, NULL);
+	bool same = real && strcmp(real, folder) == 0;
+	free(real);
+	free(spelt);
+	return same ? slash + 1 : NULL;
+}
+
+/* Notes the job of a row that is in the queue for the asked folder's sake. */
+static bool is_found(struct cop_queue *q, const struct cop_slurm_record *row)
+{
+	struct cop_answer *a = &q->answer;
+	char id[COP_JOB_ID];
+	if (!q->question->folder || phase_of(row->state, row->reason ? row->reason : "") == COP_PHASE_ENDED)
+		return false;
+	const char *command = behind_folder(row->command, q->question->folder);
+	if (!command)
+		return false;
+	snprintf(id, sizeof(id), "%u", row->job);
+	for (size_t i = a->nfound; i > 0; i--)
+		if (strcmp(a->found[i - 1].job, id) == 0)
+			return true;
+	a->found = cop_grow(a->found, &q->found_cap, a->nfound + 1, sizeof(*a->found));
+	struct cop_found *f = &a->found[a->nfound++];
+	snprintf(f->job, sizeof(f->job), "%s", id);
+	f->command = cop_xstrdup(command);
+	return true;
+}
+
 int cop_queue_add(struct cop_queue *q, const struct cop_slurm_record *row, struct cop_err *err)
 {
 	const char *s = row->tasks;
+	if (q->question && !is_found(q, row) && !is_asked_for(q->question, row->job))
+		return 0;
 	if (!s) {
 		add_task(q, row, -1);
 		return 0;
@@ -97,18 +163,20 @@ int cop_queue_add(struct cop_queue *q, const struct cop_slurm_record *row, struc
 
 int cop_queue_add_line(struct cop_queue *q, char *line, struct cop_err *err)
 {
-	char *field[5], *rest = line;
-	for (int i = 0; i < 4; i++)
+	char *field[6], *rest = line;
+	bool others = q->question && q->question->folder;
+	for (int i = 0; i < 5; i++)
 		if (!(field[i] = strsep(&rest, "|")) || !rest)
-			return cop_fail(err, COP_EFAILED, "cannot read '%s' of squeue", line);
-	field[4] = rest; /* the reason may hold anything */
+			return others ? 0 : cop_fail(err, COP_EFAILED, "cannot read '%s' of squeue", line);
+	field[5] = rest; /* the command may hold anything */
 	int64_t job;
 	if (!cop_parse_i64(field[0], &job) || job <= 0 || job > UINT32_MAX)
-		return cop_fail(err, COP_EFAILED, "cannot read job '%s' of squeue", field[0]);
+		return others ? 0 : cop_fail(err, COP_EFAILED, "cannot read job '%s' of squeue", field[0]);
 	struct cop_slurm_record row = {.job = (uint32_t)job,
 				       .tasks = strcmp(field[1], "N/A") == 0 ? NULL : field[1],
 				       .state = field[2],
 				       .node = field[3],
-				       .reason = field[4]};
+				       .reason = field[4],
+				       .command = field[5]};
 	return cop_queue_add(q, &row, err);
 }

@@ -55,6 +55,27 @@ struct cop_task {
 	char node[64];
 };
 
+/* A job in the queue whose script lies in the folder that was asked for. */
+struct cop_found {
+	char job[COP_JOB_ID];
+	char *command; /* the script's name in the folder and its arguments, with one blank before each */
+};
+
+/* What a queue is asked for. */
+struct cop_question {
+	const char *const *ids; /* jobs */
+	size_t n;
+	const char *folder; /* and those in the queue whose scripts lie directly in this folder, absolute; NULL: none */
+};
+
+/* Starts as {0}; release it. */
+struct cop_answer {
+	struct cop_task *task;
+	struct cop_found *found;
+	size_t ntasks, nfound;
+};
+void cop_answer_release(struct cop_answer *a);
+
 /* The limits that matter to an array; 0: unknown or none. */
 struct cop_limits {
 	int64_t array_size; /* tasks of one array */
@@ -70,9 +91,9 @@ struct cop_scheduler {
 	   COP_EPARTIAL where some tasks failed, COP_ESTOPPED where it or a task was asked to stop. slurm: COP_EFULL
 	   where a limit of the site or of the user lets no more in. */
 	int (*submit)(const struct cop_job *job, char *id, struct cop_err *err);
-	/* What the queue knows of `ids` (n of them), in one question; the caller frees *tasks. Jobs that have left the
-	   queue are simply not in the list. NULL: has no queue. */
-	int (*query)(const char *const *ids, size_t n, struct cop_task **tasks, size_t *ntasks, struct cop_err *err);
+	/* What the queue knows, all at once. Jobs that have left the queue are simply not in the answer, which is {0}
+	   after an error. NULL: has no queue. */
+	int (*query)(const struct cop_question *q, struct cop_answer *a, struct cop_err *err);
 	/* Ends a job and all of its tasks, or one of them ("12_3"); one that has ended is no error. NULL: cannot. */
 	int (*cancel)(const char *id, struct cop_err *err);
 	/* NULL: has none. */
@@ -85,6 +106,9 @@ int cop_scheduler_find(const char *name, const struct cop_scheduler **s, struct 
 /* Whether this looks like a SLURM cluster: a configuration and either the module or sbatch. `how` (64 bytes) says
  * which. */
 bool cop_slurm_here(char *how, size_t size);
+
+/* Whether there is a configuration of a SLURM cluster, so that asking for its queue is no wild guess. */
+bool cop_slurm_configured(void);
 
 /* How many tasks `local` runs at once; at least 1. */
 void cop_local_set_jobs(int jobs);

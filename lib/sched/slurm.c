@@ -30,7 +30,7 @@ static bool configuration_is_gone(void)
 }
 
 /* Whether libslurm would find a configuration. Without one slurm_init() would end this process. */
-static bool have_configuration(void)
+bool cop_slurm_configured(void)
 {
 	static const char *const places[] = {"/etc/slurm/slurm.conf", "/etc/slurm-llnl/slurm.conf",
 					     "/run/slurm/conf/slurm.conf"};
@@ -46,7 +46,7 @@ static bool have_configuration(void)
 static int open_module(struct cop_err *err)
 {
 	const void *table = NULL;
-	if (!have_configuration())
+	if (!cop_slurm_configured())
 		return cop_fail(err, COP_EMISSING, "there is no slurm.conf in /etc/slurm, and SLURM_CONF is not set");
 	int rc = cop_module_open("slurm", "cop_slurm_module", COP_SLURM_INTERFACE, &table, err);
 	if (rc)
@@ -203,31 +203,21 @@ static int add_row(const struct cop_slurm_record *row, void *user)
 	return cop_queue_add(to->queue, row, to->err);
 }
 
-static int query_by_module(const char *const *ids, size_t n, struct cop_queue *q, struct cop_err *err)
+static int slurm_query(const struct cop_question *question, struct cop_answer *a, struct cop_err *err)
 {
-	struct rows to = {q, err};
-	uint32_t *numbers = cop_xcalloc(n, sizeof(*numbers));
-	for (size_t i = 0; i < n; i++)
-		numbers[i] = (uint32_t)strtoul(ids[i], NULL, 10);
-	int rc = module->query(numbers, n, add_row, &to, err);
-	free(numbers);
-	return rc;
-}
-
-static int slurm_query(const char *const *ids, size_t n, struct cop_task **tasks, size_t *ntasks, struct cop_err *err)
-{
-	struct cop_queue q = {0};
+	struct cop_queue q = {.question = question};
+	struct rows to = {&q, err};
 	int rc = 0;
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = check_ids(ids[i], false, false, err);
-	if (!rc && n > 0)
-		rc = way == WAY_MODULE ? query_by_module(ids, n, &q, err) : cop_commands_query(ids, n, &q, err);
+	*a = (struct cop_answer){0};
+	for (size_t i = 0; i < question->n && !rc; i++)
+		rc = check_ids(question->ids[i], false, false, err);
+	if (!rc && (question->n > 0 || question->folder))
+		rc = way == WAY_MODULE ? module->query(add_row, &to, err) : cop_commands_query(&q, err);
 	if (rc) {
-		free(q.task);
+		cop_answer_release(&q.answer);
 		return cop_context(err, "cannot ask SLURM for its queue");
 	}
-	*tasks = q.task;
-	*ntasks = q.n;
+	*a = q.answer;
 	return 0;
 }
 

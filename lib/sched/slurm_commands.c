@@ -90,18 +90,19 @@ int cop_commands_submit(const struct cop_job *job, char *id, struct cop_err *err
 	return rc;
 }
 
-int cop_commands_query(const char *const *ids, size_t n, struct cop_queue *q, struct cop_err *err)
+int cop_commands_query(struct cop_queue *q, struct cop_err *err)
 {
 	struct cop_args args = {0}, env = {0};
 	struct cop_str list = {0};
 	char *out = NULL;
-	for (size_t i = 0; i < n; i++)
-		cop_str_addf(&list, "%s%s", i ? "," : "", ids[i]);
+	for (size_t i = 0; i < q->question->n; i++)
+		cop_str_addf(&list, "%s%s", i ? "," : "", q->question->ids[i]);
 	cop_args_add(&args, "squeue");
 	cop_args_add(&args, "--noheader");
 	cop_args_add(&args, "--array");
 	cop_args_add(&args, "--states=all");
-	cop_args_add(&args, "--jobs=%s", list.s);
+	if (!q->question->folder)
+		cop_args_add(&args, "--jobs=%s", list.s);
 	cop_args_add(&args, "--format=%s", COP_SQUEUE_FORMAT);
 	cop_environment_of_commands(&env);
 	/* of a single job that has left the queue squeue says that there is none of that number */

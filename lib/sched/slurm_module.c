@@ -262,14 +262,6 @@ static const char *reason_name(uint32_t reason)
 	return reason >= WAIT_QOS_GRP_CPU && reason <= WAIT_ASSOC_MAX_SUB_JOB ? "AccountingLimit" : "Other";
 }
 
-static bool is_wanted(const uint32_t *ids, size_t n, uint32_t id)
-{
-	for (size_t i = 0; i < n; i++)
-		if (ids[i] == id)
-			return true;
-	return false;
-}
-
 /* slurm_load_jobs() with array_task_str in full: it would be cut at 64 characters. */
 static int load_jobs(time_t since, job_info_msg_t **jobs)
 {
@@ -285,8 +277,7 @@ static int load_jobs(time_t since, job_info_msg_t **jobs)
 	return rc;
 }
 
-static int query(const uint32_t *ids, size_t n, int (*each)(const struct cop_slurm_record *row, void *user), void *user,
-		 struct cop_err *err)
+static int query(int (*each)(const struct cop_slurm_record *row, void *user), void *user, struct cop_err *err)
 {
 	/* kept: where nothing has changed slurmctld says only that */
 	static job_info_msg_t *jobs;
@@ -305,17 +296,15 @@ static int query(const uint32_t *ids, size_t n, int (*each)(const struct cop_slu
 	for (uint32_t i = 0; i < jobs->record_count && !rc; i++) {
 		const slurm_job_info_t *j = &jobs->job_array[i];
 		char number[16];
-		uint32_t id = j->array_job_id ? j->array_job_id : j->job_id;
-		if (!is_wanted(ids, n, id))
-			continue;
 		snprintf(number, sizeof(number), "%u", j->array_task_id);
-		struct cop_slurm_record row = {.job = id,
+		struct cop_slurm_record row = {.job = j->array_job_id ? j->array_job_id : j->job_id,
 					       .tasks = j->array_task_str            ? j->array_task_str
 							: j->array_task_id != NO_VAL ? number
 										     : NULL,
 					       .state = state_name(j->job_state),
 					       .reason = reason_name(j->state_reason),
-					       .node = j->nodes};
+					       .node = j->nodes,
+					       .command = j->command};
 		rc = each(&row, user);
 	}
 	return rc;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COP_SLURM_INTERFACE = 2 };
+enum { COP_SLURM_INTERFACE = 3 };
 
 struct cop_slurm_request {
 	const struct cop_script *script; /* with nothing unknown in it */
@@ -31,6 +31,7 @@ struct cop_slurm_record {
 	uint32_t job;      /* the array's number for each of its tasks */
 	const char *tasks; /* "3", "2-9%2", "0,4-6"; NULL: no array */
 	const char *state, *reason, *node;
+	const char *command; /* the script and its arguments; may be NULL */
 };
 
 struct cop_slurm_module {
@@ -39,9 +40,8 @@ struct cop_slurm_module {
 	 * site has to say to the user, or "". */
 	int (*submit)(const struct cop_slurm_request *request, uint32_t *id, char *note, size_t size,
 		      struct cop_err *err);
-	/* Calls `each` for every row that belongs to one of `ids`, until one answers other than 0; returns that. */
-	int (*query)(const uint32_t *ids, size_t n, int (*each)(const struct cop_slurm_record *row, void *user),
-		     void *user, struct cop_err *err);
+	/* Calls `each` for every row of the queue until one answers other than 0; returns that. */
+	int (*query)(int (*each)(const struct cop_slurm_record *row, void *user), void *user, struct cop_err *err);
 	/* "12" or "12_3"; a job that is gone is no error */
 	int (*cancel)(const char *id, struct cop_err *err);
 	int (*limits)(struct cop_limits *limits, struct cop_err *err);

@@ -1,20 +1,32 @@
 /* Ending what is under way; see submit.h. */
 #include "base/file.h"
+#include "sweep/lock.h"
 #include "sweep/submit_priv.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* All of them where the queue could not be asked: cancelling one that has ended does no harm. */
-static int cancel_jobs(const struct cop_ledger *l, size_t *ended, struct cop_err *err)
+static bool is_among(const struct cop_submitted *job, const struct cop_ledger *before)
+{
+	for (size_t i = 0; before && i < before->njobs; i++)
+		if (strcmp(job->id, before->job[i].id) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Those that are not among `before` (may be NULL). All of them where the queue could not be asked: cancelling one that
+ * has ended does no harm.
+ */
+static int cancel_jobs(const struct cop_ledger *l, const struct cop_ledger *before, size_t *ended, struct cop_err *err)
 {
 	const struct cop_scheduler *slurm = NULL;
 	int rc = 0;
 	/* the newest first: the job that would submit more is among them */
 	for (size_t i = l->njobs; i > 0 && !rc; i--) {
 		const struct cop_submitted *job = &l->job[i - 1];
-		if (strcmp(job->scheduler, "slurm") != 0 || (l->queue_known && !job->in_queue))
+		if (strcmp(job->scheduler, "slurm") != 0 || (l->queue_known && !job->in_queue) || is_among(job, before))
 			continue;
 		rc = slurm ? 0 : cop_scheduler_find("slurm", &slurm, err);
 		if (!rc)
@@ -35,15 +47,35 @@ static void end_processes(const struct cop_entry *e, size_t n, size_t *ended)
 	}
 }
 
-static void end_submitter(const struct cop_run *run, size_t *ended)
+/* Whether a process of this machine submits the run's work to itself; it is told to end. */
+static bool end_submitter(const struct cop_run *run, size_t *ended)
 {
 	struct cop_state s;
 	bool known;
 	char *path = cop_run_file(run, COP_SUBMITTER);
 	cop_state_read(path, &s);
-	if (s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0)
-		++*ended;
+	bool told = s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0;
+	*ended += told;
 	free(path);
+	return told;
+}
+
+/* What somebody who was submitting, a person or the job that submits the rest, has sent since `before` was read. */
+static int cancel_late(const struct cop_run *run, const struct cop_ledger *before, size_t *ended, struct cop_err *err)
+{
+	enum { PATIENCE = 10 }; /* seconds */
+	struct cop_ledger l;
+	struct cop_lock lock;
+	int rc = cop_lock_wait(&lock, run->path, PATIENCE, err);
+	if (rc)
+		return cop_context(err, "what was there is cancelled, but");
+	rc = cop_ledger_open(&l, run, err);
+	if (!rc) {
+		rc = cancel_jobs(&l, before, ended, err);
+		cop_ledger_release(&l);
+	}
+	cop_lock_give(&lock);
+	return rc;
 }
 
 int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
@@ -53,8 +85,9 @@ int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
 	int rc = cop_ledger_open(&l, run, err);
 	if (rc)
 		return rc;
-	rc = cancel_jobs(&l, ended, err);
-	end_submitter(run, ended);
+	rc = cancel_jobs(&l, NULL, ended, err);
+	if (!end_submitter(run, ended) && !rc && l.njobs)
+		rc = cancel_late(run, &l, ended, err);
 	end_processes(l.dense, l.ndense, ended);
 	end_processes(l.cell, l.ncells, ended);
 	cop_ledger_release(&l);

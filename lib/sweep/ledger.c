@@ -130,8 +130,10 @@ static void explain_waiting(struct cop_ledger *l, size_t i)
 	struct cop_entry *e = &l->cell[i];
 	int64_t before = cop_cell_before(l->run, (int64_t)i);
 	const struct cop_entry *needs = before >= 0 ? &l->cell[before] : &l->dense[p->replicate];
-	if ((e->fate != COP_FATE_WAITING && e->fate != COP_FATE_LOST) || e->state.attempts > 0 ||
-	    needs->fate == COP_FATE_DONE || needs->fate == COP_FATE_WAITING || cop_fate_busy(needs->fate))
+	/* a round that waits for one that failed keeps those behind it waiting, too */
+	bool comes = needs->fate == COP_FATE_DONE || cop_fate_busy(needs->fate) ||
+		     (needs->fate == COP_FATE_WAITING && !(before >= 0 && needs->reason[0]));
+	if ((e->fate != COP_FATE_WAITING && e->fate != COP_FATE_LOST) || e->state.attempts > 0 || comes)
 		return;
 	e->fate = COP_FATE_WAITING;
 	if (before >= 0)

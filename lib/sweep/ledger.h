@@ -62,6 +62,13 @@ size_t cop_ledger_count(const struct cop_entry *e, size_t n, enum cop_fate fate)
 /* Whether somebody works on it, or will without being asked again. */
 bool cop_fate_busy(enum cop_fate fate);
 
+/*
+ * Makes of `found`, a job that somebody handed to sbatch and that has tasks up to number tasks-1 in the queue, what
+ * coppice would have noted of it. Whether it is one of the run's scripts.
+ */
+bool cop_submitted_found(const struct cop_run *run, const struct cop_found *found, int64_t tasks,
+			 struct cop_submitted *s);
+
 /* Adds a job to RUN/jobs/submitted.json. */
 int cop_submitted_add(const struct cop_run *run, const struct cop_submitted *s, struct cop_err *err) COP_CHECKED;
 int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size_t *n, struct cop_err *err) COP_CHECKED;

@@ -185,31 +185,71 @@ static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, si
 	}
 }
 
+static bool is_noted(const struct cop_ledger *l, const char *id)
+{
+	for (size_t i = 0; i < l->njobs; i++)
+		if (is_slurm(&l->job[i]) && strcmp(l->job[i].id, id) == 0)
+			return true;
+	return false;
+}
+
+/* Jobs in the queue that run this run's scripts and were not noted: somebody handed these to sbatch. */
+static void add_found(struct cop_ledger *l, const struct cop_answer *a)
+{
+	size_t cap = l->njobs;
+	for (size_t i = 0; i < a->nfound; i++) {
+		int64_t tasks = 0;
+		if (is_noted(l, a->found[i].job))
+			continue;
+		for (size_t k = 0; k < a->ntasks; k++)
+			if (strcmp(a->task[k].job, a->found[i].job) == 0 && a->task[k].task >= tasks)
+				tasks = a->task[k].task + 1;
+		l->job = cop_grow(l->job, &cap, l->njobs + 1, sizeof(*l->job));
+		if (cop_submitted_found(l->run, &a->found[i], tasks, &l->job[l->njobs]))
+			l->njobs++;
+	}
+}
+
+/* What the queue answers goes to the entries. */
+static int apply_answer(struct cop_ledger *l, const struct cop_answer *a, struct cop_err *err)
+{
+	int64_t attempts = l->run->experiment.slurm.max_attempts;
+	int rc = 0;
+	add_found(l, a);
+	/* newest first: a redo's task speaks for its cell before the one that it replaces */
+	for (size_t i = l->njobs; i > 0 && !rc; i--)
+		if (is_slurm(&l->job[i - 1]))
+			rc = apply_job(l, &l->job[i - 1], a->task, a->ntasks, err);
+	prove(l->dense, l->ndense, a->task, a->ntasks, attempts);
+	prove(l->cell, l->ncells, a->task, a->ntasks, attempts);
+	return rc;
+}
+
 int cop_ledger_ask(struct cop_ledger *l, struct cop_err *err)
 {
 	const struct cop_scheduler *slurm;
 	struct cop_err why = {0};
-	struct cop_task *task = NULL;
-	char(*id)[COP_JOB_ID];
-	size_t ntasks = 0, n = jobs_to_ask(l, &id);
+	struct cop_answer a = {0};
+	char(*id)[COP_JOB_ID], *folder = cop_xasprintf("%s/jobs", l->run->path);
+	size_t n = jobs_to_ask(l, &id);
 	const char **ids = cop_xcalloc(n, sizeof(*ids));
 	int rc = 0;
 	for (size_t i = 0; i < n; i++)
 		ids[i] = id[i];
-	if (n && (cop_scheduler_find("slurm", &slurm, &why) || slurm->query(ids, n, &task, &ntasks, &why))) {
-		l->queue_known = false;
-		snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1, why.msg);
-	} else {
-		/* newest first: a redo's task speaks for its cell before the one that it replaces */
-		for (size_t i = l->njobs; i > 0 && !rc; i--)
-			if (is_slurm(&l->job[i - 1]))
-				rc = apply_job(l, &l->job[i - 1], task, ntasks, err);
-		int64_t attempts = l->run->experiment.slurm.max_attempts;
-		prove(l->dense, l->ndense, task, ntasks, attempts);
-		prove(l->cell, l->ncells, task, ntasks, attempts);
+	const struct cop_question q = {.ids = ids, .n = n, .folder = folder};
+	/* where no job is known the queue is asked for those that were handed to sbatch, if there is one */
+	if (n || cop_slurm_configured()) {
+		if (!cop_scheduler_find("slurm", &slurm, &why) && !slurm->query(&q, &a, &why)) {
+			rc = apply_answer(l, &a, err);
+		} else if (n) {
+			l->queue_known = false;
+			snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1,
+				 why.msg);
+		}
 	}
-	free(task);
+	cop_answer_release(&a);
 	free(ids);
 	free(id);
+	free(folder);
 	return rc;
 }

@@ -2,12 +2,15 @@
 #include "sweep/lock.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "sweep/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -56,6 +59,30 @@ static int make_stand(struct cop_lock *l, const char *run, struct cop_err *err)
 	return cop_fail(err, COP_EFAILED, "somebody else is submitting '%s' just now", run);
 }
 
+/* For whoever comes meanwhile; a lock that says nothing locks as well. */
+static void write_holder(const struct cop_lock *l)
+{
+	char host[64] = "";
+	const struct passwd *user = getpwuid(getuid());
+	gethostname(host, sizeof(host) - 1);
+	char *text = cop_xasprintf("process %ld of '%s' on '%s'\n", (long)getpid(), user ? user->pw_name : "?", host);
+	if (ftruncate(l->fd, 0) != 0 || cop_write_all(l->fd, text, strlen(text)) != 0)
+		cop_debug("who has the lock could not be noted: %s", strerror(errno));
+	free(text);
+}
+
+static int refuse(const char *run, const char *path, struct cop_err *err)
+{
+	char *who = NULL;
+	size_t len = 0;
+	if (cop_read_file(path, &who, &len, NULL) == 0)
+		who[strcspn(who, "\n")] = '\0';
+	int rc = cop_fail(err, COP_EFAILED, "somebody else is submitting '%s' just now: %s; see 'coppice status'", run,
+			  who && *who ? who : "another process");
+	free(who);
+	return rc;
+}
+
 int cop_lock_take(struct cop_lock *l, const char *run, struct cop_err *err)
 {
 	char *folder = cop_xasprintf("%s/jobs", run), *path = cop_xasprintf("%s/jobs/lock", run);
@@ -69,22 +96,39 @@ int cop_lock_take(struct cop_lock *l, const char *run, struct cop_err *err)
 		l->fd = -1;
 		errno = error;
 		if (error == EWOULDBLOCK)
-			rc = cop_fail(err, COP_EFAILED,
-				      "somebody else is submitting '%s' just now; see 'coppice status'", run);
+			rc = refuse(run, path, err);
 		else if (has_no_locks(error))
 			rc = make_stand(l, run, err);
 		else
 			rc = cop_fail_errno(err, COP_EFAILED, "cannot lock '%s'", path);
 	}
+	if (l->fd >= 0)
+		write_holder(l);
 	free(path);
 	free(folder);
 	return rc;
 }
 
+int cop_lock_wait(struct cop_lock *l, const char *run, int seconds, struct cop_err *err)
+{
+	struct cop_err why = {0};
+	int rc = cop_lock_take(l, run, &why);
+	for (int s = 0; rc && s < seconds; s++) {
+		sleep(1);
+		why = (struct cop_err){0};
+		rc = cop_lock_take(l, run, &why);
+	}
+	return rc ? cop_fail(err, why.code, "%s", why.msg) : 0;
+}
+
 void cop_lock_give(struct cop_lock *l)
 {
-	if (l->fd >= 0)
+	if (l->fd >= 0) {
+		/* its name must not stand for the next one, who may take the lock at any moment */
+		if (ftruncate(l->fd, 0) != 0)
+			cop_debug("who had the lock is still noted in it: %s", strerror(errno));
 		close(l->fd);
+	}
 	if (l->stand)
 		cop_remove(l->stand);
 	free(l->stand);

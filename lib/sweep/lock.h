@@ -11,6 +11,8 @@ struct cop_lock {
 
 /* Takes RUN/jobs/lock without waiting. COP_EFAILED where somebody else has it, saying who. Give it back. */
 int cop_lock_take(struct cop_lock *l, const char *run, struct cop_err *err) COP_CHECKED;
+/* The same, trying again every second for as many as `seconds`. */
+int cop_lock_wait(struct cop_lock *l, const char *run, int seconds, struct cop_err *err) COP_CHECKED;
 void cop_lock_give(struct cop_lock *l);
 
 #endif

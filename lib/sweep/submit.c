@@ -139,6 +139,21 @@ static bool has_before(const struct cop_sending *s, size_t i)
 	return fate == COP_FATE_DONE || s->wanted[before] || cop_fate_busy(fate);
 }
 
+/* Nothing that goes on is without a job that collects it, or submits more, in the end. */
+static bool is_followed(const struct cop_ledger *l)
+{
+	bool busy = false;
+	for (size_t i = 0; i < l->ndense + l->ncells; i++) {
+		const struct cop_entry *e = i < l->ndense ? &l->dense[i] : &l->cell[i - l->ndense];
+		busy = busy || (cop_fate_busy(e->fate) && e->job[0]);
+	}
+	for (size_t i = 0; i < l->njobs; i++)
+		if (l->job[i].in_queue &&
+		    (strcmp(l->job[i].role, "collect") == 0 || strcmp(l->job[i].role, "next") == 0))
+			return true;
+	return !busy;
+}
+
 int cop_want(struct cop_sending *s, struct cop_err *err)
 {
 	const struct cop_ledger *l = s->ledger;
@@ -156,7 +171,8 @@ int cop_want(struct cop_sending *s, struct cop_err *err)
 		s->wanted[i] = (rest ? fate == COP_FATE_WAITING : missing) && has_before(s, i);
 		s->nwanted += s->wanted[i];
 	}
-	if (busy && s->nwanted == 0 && s->o->mode == COP_SUBMIT_ALL)
+	s->followed = is_followed(l);
+	if (busy && s->nwanted == 0 && s->followed && s->o->mode == COP_SUBMIT_ALL)
 		return refuse_twice(l, err);
 	return 0;
 }
@@ -186,6 +202,14 @@ static int note_submitter(const struct cop_run *run, char **path, struct cop_err
 	return cop_state_write(*path, &s, err);
 }
 
+/* The job that submits the rest has nobody behind it: it waits while a person submits. */
+static int take_lock(struct cop_lock *lock, const struct cop_run *run, const struct cop_submit_options *o,
+		     struct cop_err *err)
+{
+	enum { PATIENCE = 120 }; /* seconds */
+	return cop_lock_wait(lock, run->path, o->mode == COP_SUBMIT_REST ? PATIENCE : 0, err);
+}
+
 static void release(struct cop_sending *s)
 {
 	free(s->wanted);
@@ -205,7 +229,7 @@ int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, st
 	char *submitter = NULL;
 	bool local = strcmp(o->scheduler->name, "local") == 0;
 	*done = (struct cop_submission){0};
-	int rc = cop_lock_take(&lock, run->path, err);
+	int rc = take_lock(&lock, run, o, err);
 	if (rc)
 		return rc;
 	s.program = cop_program_path();

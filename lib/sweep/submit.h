@@ -31,9 +31,9 @@ struct cop_submission {
 /*
  * Submits what is missing. Two people who submit at once are kept apart by a lock. A grid that is larger than the
  * site's largest array becomes several; what the queue does not take now waits, and a job that comes after the first of
- * them submits it. COP_EINPUT: nothing to submit, all of it being under way. COP_EFULL: the queue takes nothing at all.
- * With `local` it returns when all has ended (without collecting): COP_EPARTIAL where some cells failed, COP_ESTOPPED
- * where it was interrupted.
+ * them submits it. COP_EINPUT: nothing to submit, all of it being under way. COP_EFULL: the queue takes nothing at all;
+ * for COP_SUBMIT_REST, which a job does, that is COP_ESTOPPED. With `local` it returns when all has ended (without
+ * collecting): COP_EPARTIAL where some cells failed, COP_ESTOPPED where it was interrupted.
  */
 int cop_submit(const struct cop_run *run, const struct cop_submit_options *o, struct cop_submission *s,
 	       struct cop_err *err) COP_CHECKED;

@@ -15,6 +15,7 @@ struct cop_sending {
 	struct cop_submission *done;
 	bool *wanted; /* (ncells) cells to submit */
 	size_t nwanted;
+	bool followed;                  /* whether what goes on has a job behind it that collects, or submits more */
 	char (*dense)[COP_JOB_ID + 32]; /* (replicates) the job or task of each dense run that is under way; "": none */
 	size_t ndense;                  /* how many are */
 	char *program;

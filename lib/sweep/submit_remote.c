@@ -31,7 +31,8 @@ static int read_limits(struct cop_sending *s, struct cop_err *err)
 	s->array_size = limits.array_size > 0 ? limits.array_size : INT64_MAX;
 	s->room = limits.jobs > 0 ? limits.jobs - limits.in_queue - BEHIND : INT64_MAX;
 	for (size_t i = 0; i < s->ledger->njobs; i++)
-		ours += s->ledger->job[i].in_queue;
+		if (s->ledger->job[i].tasks > 0)
+			ours += s->ledger->job[i].in_queue;
 	if (most > 0)
 		s->room = least(s->room, most - ours);
 	s->room = s->room > 0 ? s->room : 0;
@@ -311,6 +312,7 @@ static int send_behind(struct cop_sending *s, struct cop_err *err)
 	struct cop_str ids = {0};
 	struct cop_err why = {0};
 	struct cop_sent job = {.role = s->done->rest ? "next" : "collect", .list = "", .per_task = 1};
+	bool again = s->o->mode == COP_SUBMIT_REST; /* by a job, which may look again later */
 	if (s->done->rest && has_next(s->ledger)) {
 		s->done->next = true;
 		return 0;
@@ -323,13 +325,15 @@ static int send_behind(struct cop_sending *s, struct cop_err *err)
 		after_dense(s, &ids);
 	if (s->done->rest && !ids.len)
 		return cop_fail(
-			err, COP_EFULL,
-			"the queue takes no more jobs now, and none of '%s' is in it: nothing was submitted; try "
+			err, again ? COP_ESTOPPED : COP_EFULL,
+			"the queue takes no more jobs now, and none of '%s' is in it: nothing was submitted; %s "
 			"again when it is shorter",
-			s->run->path);
+			s->run->path, again ? "to be tried" : "try");
 	job.after_any = ids.len ? ids.s : NULL;
 	int rc = cop_send(s, &job, id, &why);
-	if (rc == COP_EFULL)
+	if (rc == COP_EFULL && again)
+		rc = cop_fail(err, COP_ESTOPPED, "the queue takes no more jobs now; to be tried again: %s", why.msg);
+	else if (rc == COP_EFULL)
 		cop_warn("the queue takes no more jobs now: %s", s->done->rest
 									 ? "'coppice submit' again later for the rest"
 									 : "'coppice collect' when all is done");
@@ -366,7 +370,7 @@ int cop_send_remotely(struct cop_sending *s, struct cop_err *err)
 	}
 	if (!rc) {
 		s->done->rest += before - s->done->cells;
-		if (s->done->jobs || s->done->rest)
+		if (s->done->jobs || s->done->rest || !s->followed)
 			rc = send_behind(s, err);
 	}
 	cop_series_free(series, n);

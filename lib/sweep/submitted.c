@@ -71,6 +71,53 @@ int cop_submitted_read(const struct cop_run *run, struct cop_submitted **s, size
 	return 0;
 }
 
+/* The next argument, "" where there is none. It ends at a blank, or behind a list's name, whose path may hold some. */
+static const char *next_argument(char **rest)
+{
+	char *list = *rest ? strstr(*rest, ".list") : NULL, *from = *rest;
+	if (!from)
+		return "";
+	if (list) {
+		*rest = list[5] ? list + 6 : NULL;
+		list[5] = '\0';
+		return from;
+	}
+	return strsep(rest, " ");
+}
+
+static int64_t number_or(const char *text, int64_t otherwise)
+{
+	int64_t v;
+	return cop_parse_i64(text, &v) && v >= 0 ? v : otherwise;
+}
+
+bool cop_submitted_found(const struct cop_run *run, const struct cop_found *found, int64_t tasks,
+			 struct cop_submitted *s)
+{
+	static const char *const roles[] = {"dense", "cells", "collect", "next"};
+	char *command = cop_xstrdup(found->command), *rest = command;
+	const char *script = strsep(&rest, " "), *list = cop_name_of(next_argument(&rest));
+	size_t role = 0;
+	while (role < 4 && (strncmp(script, roles[role], strlen(roles[role])) != 0 ||
+			    strcmp(script + strlen(roles[role]), ".sbatch") != 0))
+		role++;
+	*s = (struct cop_submitted){.scheduler = "slurm", .tasks = tasks, .per_task = 1};
+	snprintf(s->id, sizeof(s->id), "%s", found->job);
+	snprintf(s->list, sizeof(s->list), "%.*s", (int)sizeof(s->list) - 1, list);
+	if (role < 4)
+		snprintf(s->role, sizeof(s->role), "%s", roles[role]);
+	/* what the script does where an argument is missing */
+	s->count = role == 0 ? tasks : (int64_t)run->ncells;
+	if (role == 1) {
+		s->offset = number_or(next_argument(&rest), 0);
+		s->count = number_or(next_argument(&rest), s->count);
+		s->per_task = number_or(next_argument(&rest), run->experiment.slurm.cells_per_task);
+		s->per_task = s->per_task ? s->per_task : 1;
+	}
+	free(command);
+	return role < 4;
+}
+
 int cop_list_read(const struct cop_run *run, const char *name, int64_t most, int64_t **index, size_t *n,
 		  struct cop_err *err)
 {

@@ -43,13 +43,13 @@ static int submit(const struct cop_scheduler *s, int argc, char **argv, struct c
 static int query(const struct cop_scheduler *s, int n, char **ids, struct cop_err *err)
 {
 	static const char *const phases[] = {"queued", "running", "ended", "stuck"};
-	struct cop_task *tasks = NULL;
-	size_t ntasks = 0;
-	int rc = s->query((const char *const *)ids, (size_t)n, &tasks, &ntasks, err);
-	for (size_t i = 0; !rc && i < ntasks; i++)
-		printf("%s %" PRId64 " %s %s %s\n", tasks[i].job, tasks[i].task, phases[tasks[i].phase], tasks[i].state,
-		       tasks[i].reason[0] ? tasks[i].reason : "-");
-	free(tasks);
+	struct cop_question question = {.ids = (const char *const *)ids, .n = (size_t)n};
+	struct cop_answer a;
+	int rc = s->query(&question, &a, err);
+	for (size_t i = 0; !rc && i < a.ntasks; i++)
+		printf("%s %" PRId64 " %s %s %s\n", a.task[i].job, a.task[i].task, phases[a.task[i].phase],
+		       a.task[i].state, a.task[i].reason[0] ? a.task[i].reason : "-");
+	cop_answer_release(&a);
 	return rc;
 }
 

@@ -285,13 +285,15 @@ static char *tasks_of(const char *lines)
 	int rc = 0;
 	for (char *line; !rc && (line = strsep(&rest, "\n"));)
 		rc = cop_queue_add_line(&q, line, &err);
-	for (size_t i = 0; !rc && i < q.n; i++)
-		cop_str_addf(&text, "%s%s/%d/%d/%s/%s/%s", i ? " " : "", q.task[i].job, (int)q.task[i].task,
-			     q.task[i].phase, q.task[i].state, q.task[i].reason, q.task[i].node);
+	for (size_t i = 0; !rc && i < q.answer.ntasks; i++) {
+		const struct cop_task *t = &q.answer.task[i];
+		cop_str_addf(&text, "%s%s/%d/%d/%s/%s/%s", i ? " " : "", t->job, (int)t->task, t->phase, t->state,
+			     t->reason, t->node);
+	}
 	if (rc)
 		cop_str_add(&text, err.msg);
 	free(copy);
-	free(q.task);
+	cop_answer_release(&q.answer);
 	return cop_str_take(&text);
 }
 
@@ -305,20 +307,20 @@ static void check_tasks(const char *lines, const char *expected)
 static void test_queue(void **state)
 {
 	(void)state;
-	check_tasks("12|3|RUNNING|n1|None", "12/3/1/RUNNING//n1");
-	check_tasks("12|N/A|PENDING||Dependency\n13|0-2%2|PENDING||JobArrayTaskLimit",
+	check_tasks("12|3|RUNNING|n1|None|/x/job.sh", "12/3/1/RUNNING//n1");
+	check_tasks("12|N/A|PENDING||Dependency|/x/job.sh\n13|0-2%2|PENDING||JobArrayTaskLimit|/x/job.sh",
 		    "12/-1/0/PENDING/Dependency/ 13/0/0/PENDING/JobArrayTaskLimit/ "
 		    "13/1/0/PENDING/JobArrayTaskLimit/ 13/2/0/PENDING/JobArrayTaskLimit/");
-	check_tasks("7|0,4-5,8-12:2|PENDING||DependencyNeverSatisfied",
+	check_tasks("7|0,4-5,8-12:2|PENDING||DependencyNeverSatisfied|/x/job.sh",
 		    "7/0/3/PENDING/DependencyNeverSatisfied/ 7/4/3/PENDING/DependencyNeverSatisfied/ "
 		    "7/5/3/PENDING/DependencyNeverSatisfied/ 7/8/3/PENDING/DependencyNeverSatisfied/ "
 		    "7/10/3/PENDING/DependencyNeverSatisfied/ 7/12/3/PENDING/DependencyNeverSatisfied/");
 	/* KILL_INV_DEP: the reason stays, the wait is over */
-	check_tasks("7|0-1|CANCELLED||DependencyNeverSatisfied",
+	check_tasks("7|0-1|CANCELLED||DependencyNeverSatisfied|/x/job.sh",
 		    "7/0/2/CANCELLED/DependencyNeverSatisfied/ 7/1/2/CANCELLED/DependencyNeverSatisfied/");
-	check_tasks("7|0|NODE_FAIL|n[1-2]|a|b", "7/0/2/NODE_FAIL/a|b/n[1-2]");
-	check_tasks("7|0|COMPLETING|n1|None", "7/0/1/COMPLETING//n1");
-	check_tasks("7|0|TIMEOUT|n1|TimeLimit", "7/0/2/TIMEOUT/TimeLimit/n1");
+	check_tasks("7|0|NODE_FAIL|n[1-2]|a b|x|y", "7/0/2/NODE_FAIL/a b/n[1-2]");
+	check_tasks("7|0|COMPLETING|n1|None|/x/job.sh", "7/0/1/COMPLETING//n1");
+	check_tasks("7|0|TIMEOUT|n1|TimeLimit|/x/job.sh", "7/0/2/TIMEOUT/TimeLimit/n1");
 }
 
 static void test_bad_queue(void **state)
@@ -329,15 +331,47 @@ static void test_bad_queue(void **state)
 					    "0-4000001"};
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		char line[64], expected[128];
-		snprintf(line, sizeof(line), "9|%s|PENDING||None", lists[i]);
+		snprintf(line, sizeof(line), "9|%s|PENDING||None|/x/job.sh", lists[i]);
 		snprintf(expected, sizeof(expected), "SLURM names the tasks of job 9 as '%s', which is not understood",
 			 lists[i]);
 		check_tasks(line, expected);
 	}
 	check_tasks("9|1|PENDING", "cannot read '9' of squeue");
-	check_tasks("0|1|PENDING||None", "cannot read job '0' of squeue");
-	check_tasks("4294967296|1|PENDING||None", "cannot read job '4294967296' of squeue");
-	check_tasks("x|1|PENDING||None", "cannot read job 'x' of squeue");
+	check_tasks("0|1|PENDING||None|/x/job.sh", "cannot read job '0' of squeue");
+	check_tasks("4294967296|1|PENDING||None|/x/job.sh", "cannot read job '4294967296' of squeue");
+	check_tasks("x|1|PENDING||None|/x/job.sh", "cannot read job 'x' of squeue");
+}
+
+/* Of the whole queue a run wants its jobs by number, and those whose scripts lie in its folder. */
+static void test_asking(void **state)
+{
+	(void)state;
+	static const char *const lines[] = {"5|N/A|RUNNING|n1|None|/else/job.sh",
+					    "6|0-1|COMPLETED||None|/else/job.sh",
+					    "7|0-2|PENDING||DependencyNeverSatisfied|/tmp/jobs/cells.sbatch a 0 3 1",
+					    "7|3|RUNNING|n2|None|/tmp/jobs/cells.sbatch a 0 3 1",
+					    "8|0|COMPLETED||None|/tmp/jobs/cells.sbatch",
+					    "9|N/A|PENDING||None|/tmp/jobs-too/cells.sbatch",
+					    "10|N/A|PENDING||None|(null)",
+					    "somebody's second line",
+					    "11|N/A|RUNNING|n1|None|echo a|b"};
+	const char *ids[] = {"6"};
+	const struct cop_question question = {.ids = ids, .n = 1, .folder = "/tmp/jobs"};
+	struct cop_queue q = {.question = &question};
+	struct cop_err err = {0};
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char *line = strdup(lines[i]);
+		assert_int_equal(cop_queue_add_line(&q, line, &err), 0);
+		free(line);
+	}
+	assert_int_equal(q.answer.ntasks, 6);
+	assert_string_equal(q.answer.task[0].job, "6");
+	assert_string_equal(q.answer.task[2].job, "7");
+	assert_int_equal(q.answer.task[2].phase, COP_PHASE_STUCK);
+	assert_int_equal(q.answer.nfound, 1);
+	assert_string_equal(q.answer.found[0].job, "7");
+	assert_string_equal(q.answer.found[0].command, "cells.sbatch a 0 3 1");
+	cop_answer_release(&q.answer);
 }
 
 static void test_children(void **state)
@@ -441,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_script),
 		cmocka_unit_test(test_queue),
 		cmocka_unit_test(test_bad_queue),
+		cmocka_unit_test(test_asking),
 		cmocka_unit_test(test_children),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_no_slurm),

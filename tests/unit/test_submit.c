@@ -1,6 +1,7 @@
 /* What is submitted together, and the lock that lets one at a time submit. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "sweep/ledger.h"
 #include "sweep/lock.h"
 #include "sweep/series.h"
 
@@ -194,12 +195,61 @@ static void test_lock_of_a_killed_process(void **state)
 	remove_folder(run);
 }
 
+static void test_holder(void **state)
+{
+	(void)state;
+	char *run = folder(), me[64];
+	struct cop_lock l, second;
+	struct cop_err err = {0};
+	assert_int_equal(cop_lock_take(&l, run, &err), 0);
+	snprintf(me, sizeof(me), "just now: process %ld of '", (long)getpid());
+	assert_int_equal(cop_lock_wait(&second, run, 0, &err), COP_EFAILED);
+	assert_non_null(strstr(err.msg, run));
+	assert_non_null(strstr(err.msg, me));
+	cop_lock_give(&l);
+	remove_folder(run);
+}
+
+/* "ROLE ID LIST OFFSET COUNT PER_TASK TASKS" of a job with 3 tasks and this command, in a grid of 20 cells. */
+static void check_found(const char *command, const char *expected)
+{
+	struct cop_run run = {.ncells = 20};
+	run.experiment.slurm.cells_per_task = 4;
+	char *copy = cop_xstrdup(command), text[256] = "";
+	struct cop_found found = {.job = "12", .command = copy};
+	struct cop_submitted s;
+	if (cop_submitted_found(&run, &found, 3, &s))
+		snprintf(text, sizeof(text), "%s %s '%s' %d %d %d %d", s.role, s.id, s.list, (int)s.offset,
+			 (int)s.count, (int)s.per_task, (int)s.tasks);
+	assert_string_equal(text, expected);
+	assert_string_equal(copy, command);
+	free(copy);
+}
+
+static void test_found(void **state)
+{
+	(void)state;
+	check_found("dense.sbatch", "dense 12 '' 0 3 1 3");
+	check_found("dense.sbatch /a b/jobs/dense-0000.list", "dense 12 'dense-0000.list' 0 3 1 3");
+	check_found("cells.sbatch", "cells 12 '' 0 20 4 3");
+	check_found("cells.sbatch  0 20 1", "cells 12 '' 0 20 1 3");
+	check_found("cells.sbatch /a b/jobs/cells-0001.list 5 7 2", "cells 12 'cells-0001.list' 5 7 2 3");
+	check_found("cells.sbatch cells-0001.list", "cells 12 'cells-0001.list' 0 20 4 3");
+	check_found("cells.sbatch  0 20 0", "cells 12 '' 0 20 1 3");
+	check_found("collect.sbatch", "collect 12 '' 0 20 1 3");
+	check_found("next.sbatch", "next 12 '' 0 20 1 3");
+	check_found("cells.sbatch.old", "");
+	check_found("mine.sh cells.sbatch", "");
+	check_found("", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_array), cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_copies),    cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_lock),      cmocka_unit_test(test_lock_of_a_killed_process),
+		cmocka_unit_test(test_holder),    cmocka_unit_test(test_found),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
