@@ -10,6 +10,7 @@
 #                       CLUSTER_GRACE_TIME      seconds a preempted job has after its USR1 (5); slurmctld looks at
 #                                               the clock once in 30 s only, so 0 is what makes a test quick
 #                       CLUSTER_REQUEUE_WAIT    seconds a requeued job waits (5; a site's default is 120)
+#                       CLUSTER_MAX_ARRAY_SIZE  one more than the highest index of an array's task (31)
 #                       CLUSTER_MAX_JOB_COUNT   jobs and tasks in the queue at most, ended ones too (10000)
 #                       CLUSTER_START_LIMIT     seconds until start gives up (60)
 #
@@ -85,7 +86,7 @@ write_conf() {
 	ReturnToService=2
 	KillWait=2
 	InactiveLimit=30
-	MaxArraySize=31
+	MaxArraySize=${CLUSTER_MAX_ARRAY_SIZE:-31}
 	MaxJobCount=${CLUSTER_MAX_JOB_COUNT:-10000}
 	MinJobAge=${CLUSTER_MIN_JOB_AGE:-300}
 	NodeName=n[1-4] NodeHostname=localhost NodeAddr=127.0.0.1 Port=[$((port + 1))-$((port + 4))] \
