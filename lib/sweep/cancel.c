@@ -86,7 +86,7 @@ int cop_cancel(const struct cop_run *run, size_t *ended, struct cop_err *err)
 	if (rc)
 		return rc;
 	rc = cancel_jobs(&l, NULL, ended, err);
-	if (!end_submitter(run, ended) && !rc && l.njobs)
+	if (!end_submitter(run, ended) && !rc && (l.njobs || cop_slurm_configured()))
 		rc = cancel_late(run, &l, ended, err);
 	end_processes(l.dense, l.ndense, ended);
 	end_processes(l.cell, l.ncells, ended);

@@ -144,6 +144,35 @@ wait $waiting
 check "who was first goes on" test $? -eq 0
 check "each cell was submitted once" each_once two-4 20
 coppice cancel two-4 >/dev/null || no "cancelling two-4"
+rm slow/{here,count}
+plan two-5
+through slow coppice submit two-5 >/dev/null &
+waiting=$!
+until_true 10 test -e slow/here
+check "cancel while somebody submits" coppice cancel two-5
+wait $waiting
+check "who submits ends before it" test $? -eq 0
+check "and nothing of it is left" left_none two-5
+rm slow/{here,count}
+plan two-6
+through slow coppice submit two-6 >/dev/null &
+waiting=$!
+until_true 10 test -e slow/here
+expect "the job that submits the rest waits for a person" 0 'nothing is missing' coppice submit two-6 --rest
+wait $waiting
+check "who submits ends before it" test $? -eq 0
+check "each cell was submitted once" each_once two-6 20
+coppice cancel two-6 >/dev/null || no "cancelling two-6"
+
+# a submitter that is killed before it could note what it sent
+fake dying <<<'[ $n != 2 ] || { $real "$@"; kill -KILL $PPID; exit; }'
+plan dying
+through dying coppice submit dying >/dev/null 2>&1
+check "the cells are not in its record" [ "$(grep -c '"id"' dying/jobs/submitted.json)" = 1 ]
+check "status knows them" status_has dying '20 of 20 cells queued'
+expect "submitting again sends only what follows" 0 'submitted 1 jobs .*0 dense, 0 cells, then collect' coppice submit dying
+check "cancel takes all out" coppice cancel dying
+check "and nothing is left" left_none dying
 scontrol update partition=main state=up
 
 # what waits for ever
