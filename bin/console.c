@@ -80,7 +80,11 @@ void cop_parse_args(const struct argp *argp, int argc, char **argv, void *input)
 {
 	/* no paragraph on long and short options below every help */
 	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
-	argp_parse(argp, argc, argv, 0, NULL, input);
+	error_t e = argp_parse(argp, argc, argv, 0, NULL, input);
+	if (e) {
+		fprintf(stderr, "coppice: cannot read the command line: %s\n", strerror(e));
+		exit(-COP_EFAILED);
+	}
 }
 
 static error_t parse_run(int key, char *arg, struct argp_state *state)

@@ -7,7 +7,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct cop_command commands[] = {
 	{"run", "plan, train, all cells, collect and report on this machine", cmd_run},
@@ -74,12 +76,27 @@ static void catch_signals(void)
 			sigaction(ending[i], &action, NULL);
 }
 
+/*
+ * The program ends here or there where memory is wanting: in ours, which says so, or in a library. HDF5 then exits with
+ * -1 and without a word.
+ */
+static void at_the_end(int code, void *unused)
+{
+	(void)unused;
+	cop_temporaries_remove();
+	if (code >= 0)
+		return;
+	fprintf(stderr, "coppice: a library has ended the program, as HDF5 does where it finds no memory\n");
+	_exit(-COP_EFAILED);
+}
+
 int main(int argc, char **argv)
 {
 	argp_err_exit_status = -COP_EINPUT;
 	/* `coppice show FILE | head` is no failure worth a message */
 	signal(SIGPIPE, SIG_DFL);
 	catch_signals();
+	on_exit(at_the_end, NULL);
 	if (argc < 2) {
 		print_usage(stderr);
 		return -COP_EINPUT;

@@ -43,9 +43,12 @@ int cop_mkdirs(const char *path, struct cop_err *err)
 			continue;
 		char kept = *p;
 		*p = '\0';
-		if (mkdir(part, 0777) < 0 && !cop_is_folder(part))
-			rc = cop_fail_errno(err, errno == ENOSPC ? COP_EFAILED : COP_EINPUT, "cannot make folder '%s'",
+		int why = mkdir(part, 0777) < 0 ? errno : 0;
+		if (why && !cop_is_folder(part)) {
+			errno = why;
+			rc = cop_fail_errno(err, why == ENOSPC ? COP_EFAILED : COP_EINPUT, "cannot make folder '%s'",
 					    part);
+		}
 		*p = kept;
 		if (!kept)
 			break;
@@ -64,6 +67,16 @@ void cop_remove_if_empty(const char *path)
 	rmdir(path);
 }
 
+/* Whether it is the name or the file that is wrong; anything else may go well the next time. */
+static int code_of_reading(int error)
+{
+	static const int wrong[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG};
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		if (error == wrong[i])
+			return COP_EINPUT;
+	return COP_EFAILED;
+}
+
 static int read_all(int fd, const char *path, char **data, size_t *len, struct cop_err *err)
 {
 	size_t n = 0, cap = 0;
@@ -74,8 +87,10 @@ static int read_all(int fd, const char *path, char **data, size_t *len, struct c
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0) {
+			int error = errno;
 			free(buf);
-			return cop_fail_errno(err, COP_EINPUT, "cannot read '%s'", path);
+			errno = error;
+			return cop_fail_errno(err, code_of_reading(error), "cannot read '%s'", path);
 		}
 		if (got == 0)
 			break;
@@ -91,7 +106,7 @@ int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *er
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", path);
+		return cop_fail_errno(err, code_of_reading(errno), "cannot open '%s'", path);
 	int rc = read_all(fd, path, data, len, err);
 	close(fd);
 	return rc;

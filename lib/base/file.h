@@ -25,7 +25,8 @@ void cop_remove(const char *path);
 /* Removes a folder that holds nothing; any other stays. */
 void cop_remove_if_empty(const char *path);
 
-/* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where it cannot be read. */
+/* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where there is none that
+ * may be read, COP_EFAILED where reading it failed. */
 int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err) COP_CHECKED;
 
 /* All of `len` bytes, however many calls it takes. -1 and errno where that fails. */

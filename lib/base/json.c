@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* cJSON does not say whether a text was wrong or memory was wanting, and parts that find none would be missing. */
+static void __attribute__((constructor)) choose_memory(void)
+{
+	cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = cop_xmalloc, .free_fn = free});
+}
+
 int cop_line_of(const char *text, const char *at)
 {
 	int line = 1;

@@ -40,14 +40,20 @@ char *cop_xstrdup(const char *s)
 	return or_die(strdup(s), strlen(s) + 1);
 }
 
-char *cop_xasprintf(const char *fmt, ...)
+char *cop_xvasprintf(const char *fmt, va_list ap)
 {
 	char *s = NULL;
+	int n = vasprintf(&s, fmt, ap);
+	return or_die(n < 0 ? NULL : s, strlen(fmt));
+}
+
+char *cop_xasprintf(const char *fmt, ...)
+{
 	va_list ap;
 	va_start(ap, fmt);
-	int n = vasprintf(&s, fmt, ap);
+	char *s = cop_xvasprintf(fmt, ap);
 	va_end(ap);
-	return or_die(n < 0 ? NULL : s, strlen(fmt));
+	return s;
 }
 
 enum { LARGE_PAGE = 2 << 20, LARGE_FROM = 32 << 20 };

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 void *cop_xmalloc(size_t bytes);
@@ -14,6 +15,7 @@ void *cop_xcalloc(size_t n, size_t size);
 void *cop_xrealloc(void *p, size_t n, size_t size); /* n * size is checked */
 char *cop_xstrdup(const char *s);
 char *cop_xasprintf(const char *fmt, ...) COP_PRINTF(1, 2);
+char *cop_xvasprintf(const char *fmt, va_list ap) COP_PRINTF(1, 0);
 
 /*
  * *p becomes n * size zeroed bytes aligned to 64, to be freed with free(). `what` names them in the message. A zero

@@ -13,9 +13,7 @@ void cop_args_add(struct cop_args *a, const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
-	char *word = NULL;
-	if (vasprintf(&word, fmt, args) < 0)
-		COP_BUG("vasprintf failed");
+	char *word = cop_xvasprintf(fmt, args);
 	va_end(args);
 	a->v = cop_grow(a->v, &a->cap, a->n + 2, sizeof(*a->v));
 	a->v[a->n++] = word;

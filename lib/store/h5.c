@@ -1,4 +1,4 @@
-/* HDF5 files: opening, closing and attributes; see h5.h. */
+/* HDF5 files: opening and closing; see h5.h. */
 #include "store/h5.h"
 
 #include "base/file.h"
@@ -7,6 +7,7 @@
 #include "store/h5_priv.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,13 +53,54 @@ void cop_h5_reason(char *buf, size_t size)
 	snprintf(buf, size, "%s", message);
 }
 
+/* Sets a bool where memory was wanting, or a call of the system failed for a file that is there. */
+static herr_t look_for_system(unsigned n, const H5E_error2_t *e, void *user)
+{
+	const char *number = e->desc ? strstr(e->desc, "errno = ") : NULL;
+	int why = number ? (int)strtol(number + strlen("errno = "), NULL, 10) : 0;
+	(void)n;
+	if (e->min_num == H5E_NOSPACE || e->min_num == H5E_CANTALLOC ||
+	    (why && why != ENOENT && why != EISDIR && why != ENOTDIR && why != EACCES))
+		*(bool *)user = true;
+	return 0;
+}
+
+/* A file whose reading failed for a reason outside it is no bad input: it may be read well the next time. */
+int cop_h5_code(int code)
+{
+	bool system = false;
+	if (code == COP_EINPUT)
+		H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, look_for_system, &system);
+	return system ? COP_EFAILED : code;
+}
+
 int cop_h5_fail(struct cop_err *err, int code, const struct cop_h5 *f, const char *what, const char *subject)
 {
 	char reason[400];
+	code = cop_h5_code(code);
 	cop_h5_reason(reason, sizeof(reason));
 	if (subject)
 		return cop_fail(err, code, "%s '%s' in '%s': %s", what, subject, f->path, reason);
 	return cop_fail(err, code, "%s '%s': %s", what, f->path, reason);
+}
+
+int cop_h5_lacks(struct cop_err *err, const struct cop_h5 *f, const char *fmt, ...)
+{
+	char what[300];
+	va_list ap;
+	if (f->late.code)
+		return cop_fail(err, f->late.code, "%s", f->late.msg);
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	return cop_fail(err, COP_EINPUT, "'%s' %s", f->path, what);
+}
+
+void cop_h5_close_all(const hid_t *id, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (id[i] >= 0)
+			H5Idec_ref(id[i]);
 }
 
 hid_t cop_h5_id(const struct cop_h5 *f)
@@ -76,19 +118,25 @@ const char *cop_h5_format(const struct cop_h5 *f)
 	return f->format ? f->format : "";
 }
 
-/* Made once and kept: where thousands of small files are opened it would be a tenth of the time. */
-hid_t cop_h5_access_list(void)
+static bool set_access(hid_t fapl)
 {
-	static hid_t fapl = -1;
-	if (fapl >= 0)
-		return fapl;
-	fapl = H5Pcreate(H5P_FILE_ACCESS);
-	H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG);
+	bool set = fapl >= 0 && H5Pset_fclose_degree(fapl, H5F_CLOSE_STRONG) >= 0;
 #if H5_VERSION_GE(1, 10, 7)
 	/* locks are refused by many shared file systems; atomic renames make them needless */
-	H5Pset_file_locking(fapl, 0, 1);
+	set = set && H5Pset_file_locking(fapl, 0, 1) >= 0;
 #endif
-	return fapl;
+	return set;
+}
+
+/* Made once and kept: where thousands of small files are opened it would be a tenth of the time. -1: cannot be made. */
+hid_t cop_h5_access_list(void)
+{
+	static hid_t kept = -1;
+	if (kept < 0) {
+		hid_t fapl = H5Pcreate(H5P_FILE_ACCESS);
+		kept = set_access(fapl) ? fapl : -1;
+	}
+	return kept;
 }
 
 struct cop_h5 *cop_h5_new(const char *path)
@@ -139,10 +187,12 @@ int cop_h5_commit(struct cop_h5 *f, struct cop_err *err)
 		rc = cop_h5_put_i64(f, "/", "complete", 1, err);
 	if (!rc && H5Fflush(f->id, H5F_SCOPE_GLOBAL) < 0)
 		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", NULL);
-	if (!rc && H5Fclose(f->id) < 0)
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot close", NULL);
-	else if (!rc)
+	if (!rc) {
+		if (H5Fclose(f->id) < 0)
+			rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", NULL);
+		/* gone either way: closing again what could not be closed crashes the library */
 		f->id = -1;
+	}
 	if (rc) {
 		cop_h5_abandon(f);
 		return rc;
@@ -175,7 +225,9 @@ int cop_h5_check_format(struct cop_h5 *f, const char *format, struct cop_err *er
 	if (!rc && version != FORMAT_VERSION)
 		rc = cop_fail(err, COP_EINPUT, "'%s' has layout version %lld, this program knows %d", f->path,
 			      (long long)version, FORMAT_VERSION);
-	if (!rc && (cop_h5_get_i64(f, "/", "complete", &complete, NULL) || complete != 1))
+	if (!rc && cop_h5_has_attr(f, "/", "complete"))
+		rc = cop_h5_get_i64(f, "/", "complete", &complete, err);
+	if (!rc && complete != 1)
 		rc = cop_fail(err, COP_EINPUT, "'%s' is not complete: its writer did not finish", f->path);
 	return rc;
 }
@@ -212,140 +264,19 @@ void cop_h5_close(struct cop_h5 *f)
 	free_file(f);
 }
 
-static int put_attr(struct cop_h5 *f, const char *object, const char *name, hid_t stored, hid_t given, hsize_t n,
-		    bool scalar, const void *v, struct cop_err *err)
+/* What could not be found out counts as there: whoever then reads it is told why it could not. */
+static bool is_there(struct cop_h5 *f, htri_t answer, const char *name)
 {
-	int rc = 0;
-	hid_t at = H5Oopen(f->id, object, H5P_DEFAULT);
-	hid_t space = scalar ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
-	hid_t attr = H5Acreate2(at, name, stored, space, H5P_DEFAULT, H5P_DEFAULT);
-	if (attr < 0 || H5Awrite(attr, given, v) < 0)
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write attribute", name);
-	if (attr >= 0 && H5Aclose(attr) < 0 && !rc)
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write attribute", name);
-	H5Sclose(space);
-	if (at >= 0)
-		H5Oclose(at);
-	return rc;
-}
-
-int cop_h5_put_i64(struct cop_h5 *f, const char *object, const char *name, int64_t v, struct cop_err *err)
-{
-	return put_attr(f, object, name, H5T_STD_I64LE, H5T_NATIVE_INT64, 1, true, &v, err);
-}
-
-int cop_h5_put_f64(struct cop_h5 *f, const char *object, const char *name, double v, struct cop_err *err)
-{
-	return put_attr(f, object, name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, 1, true, &v, err);
-}
-
-int cop_h5_put_f32s(struct cop_h5 *f, const char *object, const char *name, const float *v, size_t n,
-		    struct cop_err *err)
-{
-	return put_attr(f, object, name, H5T_IEEE_F32LE, H5T_NATIVE_FLOAT, n, false, v, err);
-}
-
-/* Variable-length UTF-8. Attributes hold up to 64 KiB; a longer text is an error of HDF5's, reported as such. */
-static hid_t string_type(void)
-{
-	hid_t t = H5Tcopy(H5T_C_S1);
-	H5Tset_size(t, H5T_VARIABLE);
-	H5Tset_cset(t, H5T_CSET_UTF8);
-	return t;
-}
-
-int cop_h5_put_str(struct cop_h5 *f, const char *object, const char *name, const char *v, struct cop_err *err)
-{
-	hid_t t = string_type();
-	int rc = put_attr(f, object, name, t, t, 1, true, &v, err);
-	H5Tclose(t);
-	return rc;
-}
-
-/* An attribute of the root is asked for without a walk to it: thousands of small files are read for theirs. */
-static hid_t open_attr(struct cop_h5 *f, const char *object, const char *name)
-{
-	if (strcmp(object, "/") == 0)
-		return H5Aopen(f->id, name, H5P_DEFAULT);
-	return H5Aopen_by_name(f->id, object, name, H5P_DEFAULT, H5P_DEFAULT);
-}
-
-static int get_attr(struct cop_h5 *f, const char *object, const char *name, hid_t type, size_t count, void *v,
-		    struct cop_err *err)
-{
-	int rc = 0;
-	hid_t attr = open_attr(f, object, name);
-	hid_t space = attr < 0 ? -1 : H5Aget_space(attr);
-	if (attr < 0)
-		rc = cop_fail(err, COP_EINPUT, "'%s' lacks attribute '%s' of '%s'", f->path, name, object);
-	else if (H5Sget_simple_extent_npoints(space) != (hssize_t)count)
-		rc = cop_fail(err, COP_EINPUT, "attribute '%s' of '%s' in '%s' does not have %zu elements", name,
-			      object, f->path, count);
-	else if (H5Aread(attr, type, v) < 0)
-		rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read attribute", name);
-	if (space >= 0)
-		H5Sclose(space);
-	if (attr >= 0)
-		H5Aclose(attr);
-	return rc;
-}
-
-int cop_h5_get_i64(struct cop_h5 *f, const char *object, const char *name, int64_t *v, struct cop_err *err)
-{
-	return get_attr(f, object, name, H5T_NATIVE_INT64, 1, v, err);
-}
-
-int cop_h5_get_f64(struct cop_h5 *f, const char *object, const char *name, double *v, struct cop_err *err)
-{
-	return get_attr(f, object, name, H5T_NATIVE_DOUBLE, 1, v, err);
-}
-
-int cop_h5_get_f32s(struct cop_h5 *f, const char *object, const char *name, float *v, size_t n, struct cop_err *err)
-{
-	return get_attr(f, object, name, H5T_NATIVE_FLOAT, n, v, err);
-}
-
-static int read_string(hid_t attr, char **v)
-{
-	hid_t stored = H5Aget_type(attr);
-	int rc = -1;
-	if (H5Tget_class(stored) == H5T_STRING && H5Tis_variable_str(stored) > 0) {
-		char *got = NULL;
-		rc = H5Aread(attr, stored, &got) < 0 ? -1 : 0;
-		if (!rc) {
-			*v = cop_xstrdup(got ? got : "");
-			H5free_memory(got);
-		}
-	} else if (H5Tget_class(stored) == H5T_STRING) {
-		char *got = cop_xcalloc(H5Tget_size(stored) + 1, 1);
-		rc = H5Aread(attr, stored, got) < 0 ? -1 : 0;
-		*v = rc ? NULL : got;
-		if (rc)
-			free(got);
-	}
-	H5Tclose(stored);
-	return rc;
-}
-
-int cop_h5_get_str(struct cop_h5 *f, const char *object, const char *name, char **v, struct cop_err *err)
-{
-	hid_t attr = open_attr(f, object, name);
-	if (attr < 0)
-		return cop_fail(err, COP_EINPUT, "'%s' lacks attribute '%s' of '%s'", f->path, name, object);
-	int rc = 0;
-	hid_t space = H5Aget_space(attr);
-	if (H5Sget_simple_extent_npoints(space) != 1 || read_string(attr, v) < 0)
-		rc = cop_fail(err, COP_EINPUT, "attribute '%s' of '%s' in '%s' is no string", name, object, f->path);
-	H5Sclose(space);
-	H5Aclose(attr);
-	return rc;
+	if (answer < 0 && !f->late.code)
+		cop_h5_fail(&f->late, COP_EINPUT, f, "cannot look for", name);
+	return answer != 0;
 }
 
 bool cop_h5_has_attr(struct cop_h5 *f, const char *object, const char *name)
 {
-	if (strcmp(object, "/") == 0)
-		return H5Aexists(f->id, name) > 0;
-	return H5Aexists_by_name(f->id, object, name, H5P_DEFAULT) > 0;
+	htri_t answer = strcmp(object, "/") == 0 ? H5Aexists(f->id, name)
+						 : H5Aexists_by_name(f->id, object, name, H5P_DEFAULT);
+	return is_there(f, answer, name);
 }
 
 bool cop_h5_has(struct cop_h5 *f, const char *path)
@@ -358,7 +289,8 @@ bool cop_h5_has(struct cop_h5 *f, const char *path)
 			continue;
 		char kept = *p;
 		*p = '\0';
-		there = H5Lexists(f->id, part, H5P_DEFAULT) > 0 && H5Oexists_by_name(f->id, part, H5P_DEFAULT) > 0;
+		there = is_there(f, H5Lexists(f->id, part, H5P_DEFAULT), path) &&
+			is_there(f, H5Oexists_by_name(f->id, part, H5P_DEFAULT), path);
 		*p = kept;
 		if (!kept)
 			break;

@@ -68,6 +68,8 @@ int cop_h5_get_f64(struct cop_h5 *f, const char *object, const char *name, doubl
 int cop_h5_get_str(struct cop_h5 *f, const char *object, const char *name, char **v, struct cop_err *err) COP_CHECKED;
 int cop_h5_get_f32s(struct cop_h5 *f, const char *object, const char *name, float *v, size_t n, struct cop_err *err)
 	COP_CHECKED;
+
+/* What cannot be found out counts as there, for reading it then says why. */
 bool cop_h5_has_attr(struct cop_h5 *f, const char *object, const char *name);
 bool cop_h5_has(struct cop_h5 *f, const char *path);
 

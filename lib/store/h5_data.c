@@ -45,7 +45,7 @@ static hid_t stored_type(enum cop_h5_type type)
 }
 
 /* Chunks of about a megabyte along the first dimensions, checked and, if asked, deflated. */
-static void set_chunks(hid_t dcpl, int rank, const hsize_t *dim, size_t size, int deflate)
+static bool set_chunks(hid_t dcpl, int rank, const hsize_t *dim, size_t size, int deflate)
 {
 	hsize_t chunk[COP_RANK_MAX];
 	hsize_t room = CHUNK_BYTES / size;
@@ -53,20 +53,16 @@ static void set_chunks(hid_t dcpl, int rank, const hsize_t *dim, size_t size, in
 		chunk[i] = dim[i] < room ? dim[i] : room;
 		room = room / chunk[i] ? room / chunk[i] : 1;
 	}
-	H5Pset_chunk(dcpl, rank, chunk);
-	if (deflate) {
-		H5Pset_shuffle(dcpl);
-		H5Pset_deflate(dcpl, (unsigned)deflate);
-	}
-	H5Pset_fletcher32(dcpl);
+	return H5Pset_chunk(dcpl, rank, chunk) >= 0 &&
+	       (!deflate || (H5Pset_shuffle(dcpl) >= 0 && H5Pset_deflate(dcpl, (unsigned)deflate) >= 0)) &&
+	       H5Pset_fletcher32(dcpl) >= 0;
 }
 
 /* Without the time at which it was written: the same contents are to be the same bytes. */
 static hid_t creation_list(void)
 {
 	hid_t dcpl = H5Pcreate(H5P_DATASET_CREATE);
-	H5Pset_obj_track_times(dcpl, false);
-	return dcpl;
+	return dcpl >= 0 && H5Pset_obj_track_times(dcpl, false) < 0 ? -1 : dcpl;
 }
 
 /* Made once and kept: results have a hundred thousand small datasets. */
@@ -75,7 +71,8 @@ static hid_t link_list(void)
 	static hid_t lcpl = -1;
 	if (lcpl < 0) {
 		lcpl = H5Pcreate(H5P_LINK_CREATE);
-		H5Pset_create_intermediate_group(lcpl, 1);
+		if (lcpl >= 0 && H5Pset_create_intermediate_group(lcpl, 1) < 0)
+			lcpl = -1;
 	}
 	return lcpl;
 }
@@ -86,7 +83,8 @@ static hid_t small_list(void)
 	static hid_t dcpl = -1;
 	if (dcpl < 0) {
 		dcpl = creation_list();
-		H5Pset_layout(dcpl, H5D_COMPACT);
+		if (dcpl >= 0 && H5Pset_layout(dcpl, H5D_COMPACT) < 0)
+			dcpl = -1;
 	}
 	return dcpl;
 }
@@ -97,9 +95,41 @@ static hid_t small_transfer(void)
 	static hid_t dxpl = -1;
 	if (dxpl < 0) {
 		dxpl = H5Pcreate(H5P_DATASET_XFER);
-		H5Pset_buffer(dxpl, PLAIN_BYTES, NULL, NULL);
+		if (dxpl >= 0 && H5Pset_buffer(dxpl, PLAIN_BYTES, NULL, NULL) < 0)
+			dxpl = -1;
 	}
-	return dxpl;
+	return dxpl < 0 ? H5P_DEFAULT : dxpl;
+}
+
+/*
+ * A new dataset in *set, out of parts of which some may not have been made (-1); closes `space`. Where it fails the
+ * message begins with WHAT.
+ */
+static int create_set(hid_t *set, struct cop_h5 *f, const char *path, hid_t type, hid_t space, hid_t dcpl,
+		      const char *what, struct cop_err *err)
+{
+	int rc = 0;
+	hid_t lcpl = link_list();
+	*set = -1;
+	if (type < 0 || space < 0 || dcpl < 0 || lcpl < 0)
+		rc = cop_fail(err, COP_EFAILED, "%s '%s' in '%s': out of memory", what, path, f->path);
+	else if ((*set = H5Dcreate2(f->id, path, type, space, lcpl, dcpl, H5P_DEFAULT)) < 0)
+		rc = cop_h5_fail(err, COP_EFAILED, f, what, path);
+	cop_h5_close_all(&space, 1);
+	return rc;
+}
+
+/* Writes all of a new dataset, and closes it. */
+static int fill_set(hid_t set, struct cop_h5 *f, const char *path, hid_t type, hid_t dxpl, bool any, const void *data,
+		    struct cop_err *err)
+{
+	int rc = 0;
+	if (any && H5Dwrite(set, type, H5S_ALL, H5S_ALL, dxpl, data) < 0)
+		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
+	/* what was held back is written now */
+	if (H5Dclose(set) < 0 && !rc)
+		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
+	return rc;
 }
 
 int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int rank, const int64_t *dim,
@@ -110,51 +140,44 @@ int cop_h5_write(struct cop_h5 *f, const char *path, enum cop_h5_type type, int 
 		count *= d[i] = (hsize_t)dim[i];
 	size_t size = H5Tget_size(cop_h5_native(type));
 	bool small = !deflate && count && count * size <= PLAIN_BYTES;
-	hid_t dcpl = small ? small_list() : creation_list();
-	if (!small && rank && count)
-		set_chunks(dcpl, rank, d, size, deflate);
+	hid_t set, own = small ? -1 : creation_list();
+	bool ready = small || !rank || !count || set_chunks(own, rank, d, size, deflate);
 	hid_t space = rank ? H5Screate_simple(rank, d, NULL) : H5Screate(H5S_SCALAR);
-	hid_t set = H5Dcreate2(f->id, path, stored_type(type), space, link_list(), dcpl, H5P_DEFAULT);
-	int rc = 0;
-	if (set < 0 || (count && H5Dwrite(set, cop_h5_native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
-	if (set >= 0 && H5Dclose(set) < 0 && !rc)
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
-	H5Sclose(space);
-	if (!small)
-		H5Pclose(dcpl);
+	int rc = create_set(&set, f, path, stored_type(type), space,
+			    small   ? small_list()
+			    : ready ? own
+				    : -1,
+			    "cannot write", err);
+	if (!rc)
+		rc = fill_set(set, f, path, cop_h5_native(type), H5P_DEFAULT, count > 0, data, err);
+	cop_h5_close_all(&own, 1);
 	return rc;
 }
 
 int cop_h5_write_strings(struct cop_h5 *f, const char *path, const char *const *v, size_t n, struct cop_err *err)
 {
 	hsize_t d = n;
-	hid_t type = H5Tcopy(H5T_C_S1);
-	H5Tset_size(type, H5T_VARIABLE);
-	H5Tset_cset(type, H5T_CSET_UTF8);
-	hid_t space = H5Screate_simple(1, &d, NULL);
 	bool small = n && n * sizeof(hvl_t) <= PLAIN_BYTES;
-	hid_t dcpl = small ? small_list() : creation_list();
-	hid_t set = H5Dcreate2(f->id, path, type, space, link_list(), dcpl, H5P_DEFAULT);
-	int rc = 0;
-	if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, small ? small_transfer() : H5P_DEFAULT, v) < 0))
-		rc = cop_h5_fail(err, COP_EFAILED, f, "cannot write", path);
-	if (set >= 0)
-		H5Dclose(set);
-	H5Sclose(space);
-	H5Tclose(type);
-	if (!small)
-		H5Pclose(dcpl);
+	hid_t set, type = cop_h5_string_type(), own = small ? -1 : creation_list();
+	int rc = create_set(&set, f, path, type, H5Screate_simple(1, &d, NULL), small ? small_list() : own,
+			    "cannot write", err);
+	if (!rc)
+		rc = fill_set(set, f, path, type, small ? small_transfer() : H5P_DEFAULT, n > 0, v, err);
+	cop_h5_close_all((hid_t[]){type, own}, 2);
 	return rc;
 }
 
 static int open_set(struct cop_h5 *f, const char *path, hid_t *set, hid_t *space, struct cop_err *err)
 {
+	*space = -1;
 	*set = H5Dopen2(f->id, path, H5P_DEFAULT);
-	if (*set < 0)
-		return cop_fail(err, COP_EINPUT, "'%s' has no dataset '%s'", f->path, path);
-	*space = H5Dget_space(*set);
-	return 0;
+	if (*set < 0 && cop_h5_code(COP_EINPUT) == COP_EINPUT)
+		return cop_h5_lacks(err, f, "has no dataset '%s'", path);
+	*space = *set < 0 ? -1 : H5Dget_space(*set);
+	int rc = *space < 0 ? cop_h5_fail(err, COP_EINPUT, f, "cannot open dataset", path) : 0;
+	if (rc)
+		cop_h5_close_all(set, 1);
+	return rc;
 }
 
 /* One string of fixed or variable length out of what H5Dread filled. */
@@ -175,10 +198,15 @@ int cop_h5_read_strings(struct cop_h5 *f, const char *path, char ***v, size_t *n
 		return rc;
 	hid_t type = H5Dget_type(set);
 	hssize_t count = H5Sget_simple_extent_npoints(space);
-	bool text = H5Tget_class(type) == H5T_STRING, variable = text && H5Tis_variable_str(type) > 0;
-	size_t size = variable ? sizeof(char *) : H5Tget_size(type);
-	char *buf = cop_xcalloc((size_t)(count > 0 ? count : 0) + 1, size);
-	if (!text || count < 0)
+	htri_t variable = H5Tis_variable_str(type);
+	size_t size = variable > 0 ? sizeof(char *) : H5Tget_size(type);
+	if (count < 0 || type < 0 || variable < 0 || !size) {
+		rc = cop_h5_fail(err, COP_EINPUT, f, "cannot read the type of", path);
+		cop_h5_close_all((hid_t[]){type, space, set}, 3);
+		return rc;
+	}
+	char *buf = cop_xcalloc((size_t)count + 1, size);
+	if (H5Tget_class(type) != H5T_STRING)
 		rc = cop_fail(err, COP_EINPUT, "'%s' in '%s' holds no strings", path, f->path);
 	else if (count && H5Dread(set, type, H5S_ALL, H5S_ALL,
 				  (size_t)count * size <= PLAIN_BYTES ? small_transfer() : H5P_DEFAULT, buf) < 0)
@@ -187,14 +215,12 @@ int cop_h5_read_strings(struct cop_h5 *f, const char *path, char ***v, size_t *n
 		*n = (size_t)count;
 		*v = cop_xcalloc(*n, sizeof(char *));
 		for (size_t i = 0; i < *n; i++)
-			(*v)[i] = copy_string(buf, i, size, variable);
-		if (variable && count)
+			(*v)[i] = copy_string(buf, i, size, variable > 0);
+		if (variable > 0 && count)
 			H5Dvlen_reclaim(type, space, H5P_DEFAULT, buf);
 	}
 	free(buf);
-	H5Tclose(type);
-	H5Sclose(space);
-	H5Dclose(set);
+	cop_h5_close_all((hid_t[]){type, space, set}, 3);
 	return rc;
 }
 
@@ -260,8 +286,8 @@ int cop_h5_visit(struct cop_h5 *f, const char *group,
 	struct cop_err before = {0};
 	if (err)
 		before = *err;
-	if (!cop_h5_has(f, group) && strcmp(group, "/") != 0)
-		return cop_fail(err, COP_EINPUT, "'%s' has no group '%s'", f->path, group);
+	if (strcmp(group, "/") != 0 && (!cop_h5_has(f, group) || f->late.code))
+		return cop_h5_lacks(err, f, "has no group '%s'", group);
 	herr_t rc = H5Ovisit_by_name2(f->id, group, H5_INDEX_NAME, H5_ITER_INC, visit_object, &v, H5O_INFO_BASIC,
 				      H5P_DEFAULT);
 	if (rc < 0 && err && memcmp(&before, err, sizeof(before)) == 0)
@@ -290,16 +316,12 @@ int cop_h5_rows_create(struct cop_h5_rows **out, struct cop_h5 *f, const char *p
 	}
 	most[0] = H5S_UNLIMITED;
 	hid_t dcpl = creation_list();
-	H5Pset_chunk(dcpl, rank, chunk);
-	if (deflate)
-		H5Pset_deflate(dcpl, (unsigned)deflate);
-	H5Pset_fletcher32(dcpl);
-	hid_t space = H5Screate_simple(rank, r->dim, most);
-	r->set = H5Dcreate2(f->id, path, stored_type(type), space, link_list(), dcpl, H5P_DEFAULT);
-	H5Sclose(space);
-	H5Pclose(dcpl);
-	if (r->set < 0) {
-		int rc = cop_h5_fail(err, COP_EFAILED, f, "cannot create", path);
+	bool ready = H5Pset_chunk(dcpl, rank, chunk) >= 0 &&
+		     (!deflate || H5Pset_deflate(dcpl, (unsigned)deflate) >= 0) && H5Pset_fletcher32(dcpl) >= 0;
+	int rc = create_set(&r->set, f, path, stored_type(type), H5Screate_simple(rank, r->dim, most),
+			    ready ? dcpl : -1, "cannot create", err);
+	cop_h5_close_all(&dcpl, 1);
+	if (rc) {
 		cop_h5_rows_free(r);
 		return rc;
 	}

@@ -10,7 +10,7 @@ struct cop_h5 {
 	hid_t id;
 	char *path, *temporary; /* temporary: NULL for a file opened for reading */
 	char *format;
-	struct cop_err late; /* a failure that could not be told at once; the file cannot be committed then */
+	struct cop_err late; /* a failure that could not be told at once; a new file cannot be committed then */
 };
 
 hid_t cop_h5_id(const struct cop_h5 *f);
@@ -18,8 +18,23 @@ hid_t cop_h5_id(const struct cop_h5 *f);
 /* The in-memory type. */
 hid_t cop_h5_native(enum cop_h5_type type);
 
-/* Fills err with "WHAT 'SUBJECT' in 'FILE': the innermost reason that HDF5 gives", returns `code`. */
+/*
+ * Fills err with "WHAT 'SUBJECT' in 'FILE': the innermost reason that HDF5 gives", returns `code`; COP_EFAILED in place
+ * of COP_EINPUT where it was not the file's fault, but a call of the system failed or memory was wanting.
+ */
 int cop_h5_fail(struct cop_err *err, int code, const struct cop_h5 *f, const char *what, const char *subject);
+
+/* After a call that failed: COP_EFAILED in place of COP_EINPUT, as above. */
+int cop_h5_code(int code);
+
+/* COP_EINPUT "'FILE' lacks this", unless looking for something had failed: then that is told. */
+int cop_h5_lacks(struct cop_err *err, const struct cop_h5 *f, const char *fmt, ...) COP_PRINTF(3, 4);
+
+/* Variable-length UTF-8; -1 where it cannot be made. */
+hid_t cop_h5_string_type(void);
+
+/* Closes what is there of these; what they are does not matter. */
+void cop_h5_close_all(const hid_t *id, size_t n);
 
 /* The innermost reason on HDF5's error stack. */
 void cop_h5_reason(char *buf, size_t size);

@@ -239,17 +239,18 @@ static int read_point(struct cop_cells *g, struct axes *a, const cJSON *item, co
 	return 0;
 }
 
+/* Beyond those of the experiment there may be some of a larger one, whose plan did not come to its end. */
 static int read_points(struct cop_cells *g, struct axes *a, const cJSON *list, const char *path, struct cop_err *err)
 {
 	size_t n = (size_t)cJSON_GetArraySize(list);
-	int rc = n == a->places
+	int rc = n >= a->places
 			 ? 0
 			 : cop_fail(err, COP_EINPUT, "'%s' has %zu cells, but experiment.json asks for %zu; plan again",
 				    path, n, a->places);
 	g->cell = cop_xcalloc(n, sizeof(*g->cell));
 	const cJSON *item;
 	cJSON_ArrayForEach (item, list) {
-		if (rc)
+		if (rc || g->n == a->places)
 			break;
 		rc = read_point(g, a, item, path, err);
 	}

@@ -82,8 +82,12 @@ static int read_earlier(const struct cop_experiment *e, const char *path, struct
 		goto out;
 	rc = compare_earlier(&was, e, path, err);
 	/* results say themselves which cell they are, so a list that is lost costs at most their order */
-	if (!rc && cop_cells_read(earlier, cells, &was, &why))
-		cop_warn("%s: the cells are numbered anew", why.msg);
+	if (!rc && cop_cells_read(earlier, cells, &was, &why)) {
+		if (why.code == COP_EINPUT)
+			cop_warn("%s: the cells are numbered anew", why.msg);
+		else
+			rc = cop_fail(err, why.code, "%s", why.msg);
+	}
 	cop_experiment_release(&was);
 out:
 	free(text);
