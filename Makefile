@@ -47,6 +47,7 @@ endif
 $(KERNELS).o $(KERNELS)-v3.o $(KERNELS)-v4.o: CPPFLAGS += -ffp-contract=fast
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
+FAULT_SO := $(BUILD)/tests/fault_shim.so
 FAKE_SO := $(patsubst tests/fake/%.c,$(BUILD)/tests/fake_%.so,$(wildcard tests/fake/*.c))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -54,7 +55,7 @@ REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
 SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 
-.PHONY: all demo check check-unit check-cli check-slurm bench asan ubsan lint format fuzz install doctor deps clean help ci tests
+.PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench asan ubsan lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
@@ -71,7 +72,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(TOOL_BIN) $(FAKE_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -81,6 +82,12 @@ check-cli: tests ## the command-line tests alone
 
 check-slurm: tests ## the tests on a SLURM cluster alone
 	@BUILD=$(BUILD) tests/run.sh slurm
+
+check-fault: tests ## one library call made to fail, in turn, alone
+	@BUILD=$(BUILD) tests/run.sh fault
+
+fault-all: tests ## the same with every call, where `check` takes a sample: an hour
+	@COPPICE_FAULT_ALL=1 TEST_LIMIT=36000 BUILD=$(BUILD) tests/run.sh fault
 
 bench: ## coppice beside numpy and PyTorch, in turn
 	@tools/deps.sh build bench
@@ -182,6 +189,12 @@ $(FAKE_SO): $(BUILD)/tests/fake_%.so: tests/fake/%.c
 	@mkdir -p $(@D)
 	$(call say,SO,$@)
 	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $<
+
+# makes a library call fail; goes before all others into programs that have a sanitizer's flags or not
+$(FAULT_SO): tests/fault/shim.c
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CC) -std=c11 $(WARN) $(CFLAGS) $(CPPFLAGS) -fPIC -shared -o $@ $<
 
 # the fuzzers' targets with their seeds alone, for any compiler
 $(REPLAY_BIN): $(BUILD)/tests/%: $(OBJ)/tests/fuzz/%.o $(OBJ)/tests/fuzz/replay.o $(BUILD)/libcoppice.a

@@ -5,6 +5,7 @@
  */
 #include "base/layout.h"
 #include "base/mem.h"
+#include "base/str.h"
 #include "store/h5.h"
 
 #include <stdio.h>
@@ -27,7 +28,7 @@ static int note(struct cop_h5 *f, const char *path, void *user, struct cop_err *
 	(void)f;
 	(void)err;
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
-		if (strncmp(path, groups[i], strlen(groups[i])) == 0 && strcmp(path, "history/seconds") != 0) {
+		if (strncmp(path, groups[i], strlen(groups[i])) == 0 && !cop_str_ends(path, "/seconds")) {
 			s->name = cop_grow(s->name, &s->cap, s->n + 1, sizeof(*s->name));
 			s->name[s->n++] = cop_xstrdup(path);
 		}
