@@ -202,9 +202,9 @@ static void after_dense(const struct cop_sending *s, struct cop_str *ids)
 			add_id(ids, s->dense[k]);
 }
 
-/* Chains from..from+n-1 of a series: one array a round. *sent: how many rounds went. */
-static int send_chunk(struct cop_sending *s, const struct cop_series *series, size_t from, size_t n, size_t *sent,
-		      struct cop_err *err)
+/* The first rounds of chains from..from+n-1 of a series: one array a round. *sent: how many rounds went. */
+static int send_chunk(struct cop_sending *s, const struct cop_series *series, size_t from, size_t n, size_t rounds,
+		      size_t *sent, struct cop_err *err)
 {
 	const struct cop_run *r = s->run;
 	char name[64] = "", id[COP_JOB_ID] = "";
@@ -221,7 +221,7 @@ static int send_chunk(struct cop_sending *s, const struct cop_series *series, si
 		add_id(&after, series->wait.job);
 	if (wait)
 		after_dense(s, &after);
-	for (size_t k = 0; k < series->rounds && !rc; k++) {
+	for (size_t k = 0; k < rounds && !rc; k++) {
 		char last[COP_JOB_ID];
 		snprintf(last, sizeof(last), "%s", id);
 		struct cop_sent job = {.role = "cells",
@@ -275,11 +275,17 @@ static int send_series(struct cop_sending *s, const struct cop_series *series, b
 	size_t at = 0, most = series->chains;
 	while (at < series->chains && !*full) {
 		size_t left = series->chains - at, n = fitting(s, series, left < most ? left : most), sent = 0;
+		size_t rounds = series->rounds;
+		/* where a whole chain never fits its first rounds must do */
+		if (n == 0 && s->room > 0 && !s->cells.len) {
+			n = (size_t)least(each, (int64_t)left);
+			rounds = (size_t)s->room;
+		}
 		if (n == 0) {
 			*full = true;
 			break;
 		}
-		int rc = send_chunk(s, series, at, n, &sent, err);
+		int rc = send_chunk(s, series, at, n, rounds, &sent, err);
 		if (rc && rc != COP_EFULL)
 			return rc;
 		if (s->room != INT64_MAX)
@@ -288,7 +294,7 @@ static int send_series(struct cop_sending *s, const struct cop_series *series, b
 			most = n / 2; /* a limit that only shows when it is met */
 			continue;
 		}
-		*full = rc == COP_EFULL;
+		*full = rc == COP_EFULL || rounds < series->rounds;
 		at += sent ? n : 0;
 	}
 	return 0;

@@ -109,6 +109,13 @@ expect "redo takes exactly that chain" 0 '0 dense, 4 cells' coppice redo broken
 check "it is done" ends broken 20
 check "with the same bits" same_points local broken
 
+# a chain of which only a part fits the queue
+plan few --set slurm.max_submitted=3 --set 'sweep.reset=["0ep", "1ep"]'
+expect "the dense run and two rounds of five fit" 0 '8 cells wait for room' coppice submit few
+check "the others follow" ends few 10
+check "each was submitted once" each_once few 10
+check "the same bits" same_points local few
+
 # cancelled under way, with two chains at once
 plan cancelled --set slurm.max_running=2
 check "submitting" coppice submit cancelled
