@@ -116,15 +116,15 @@ check "after USR1 the last task waits in the queue" until_true 10 task_is "${job
 check "the other goes on" task_is "${job}_0" RUNNING
 check "it says where it was saved" grep -q 'saved at step' "$(log_of 1)"
 # it waits so that the nodes forget its credential (two minutes on most sites); nothing here needs that
-scontrol update job="${job}_1" StartTime=now
+start_soon "${job}_1"
 until_true 30 task_is "${job}_1" RUNNING || no "the task is started again"
 until_true 20 task_is "${job}_0" RUNNING || no "the first task is still running"
 urgent=$(sbatch --parsable --partition=urgent --nodes=4 --exclusive --output=/dev/null --wrap 'sleep 0.5')
 check "a preempted task waits in the queue" until_true 20 task_is "${job}_0" PENDING
 check "and saved its state" grep -q 'saved at step' "$(log_of 0)"
 until_true 10 has_left "$urgent"
-scontrol update job="${job}_0" StartTime=now
-scontrol update job="${job}_1" StartTime=now
+start_soon "${job}_0"
+start_soon "${job}_1"
 check "both are done in the end" until_true 90 status_has long '2 of 2 cells done'
 check "and collected" collected long
 check_cells "interrupted twice: the same bits as undisturbed" undisturbed long
