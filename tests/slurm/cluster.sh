@@ -4,6 +4,8 @@
 #   cluster.sh start DIR    start it with everything it owns under DIR (a fresh folder) and print, on stdout only,
 #                           what the caller should eval: export SLURM_CONF=DIR/slurm.conf
 #   cluster.sh stop DIR     end all its processes, jobs included, and check that they are gone; may be repeated
+#   cluster.sh kill DIR ONE     SIGKILL for one daemon of it, slurmctld or the slurmd of a node, n1 to n4; jobs go on
+#   cluster.sh revive DIR ONE   start that daemon again: it finds its state where the last one left it
 #   cluster.sh available    exit 0 if start can work here; else exit 77 and print the reason in one line
 #
 # From the environment: CLUSTER_MIN_JOB_AGE     seconds until a finished job is forgotten (300)
@@ -55,7 +57,7 @@ write_conf() {
     # What is not said (accounting, task plugin, MPI: none; scheduler: backfill) is SLURM's default.
     # ClusterName: also the mark by which stop() knows this cluster's processes; never used twice, as ports are.
     # cred_expire: a requeued job waits until its credential has expired, two minutes by default. On any cluster
-    #   `scontrol update job=ID StartTime=now` ends that wait within a second; `scontrol release` does not.
+    #   `scontrol update job=ID StartTime=now+2` ends that wait soon; `scontrol release` does not.
     # CommunicationParameters: listen on loopback only.
     # SchedulerParameters: by default all pending jobs are looked at once in 30 to 60 s only, and new ones wait 3 s.
     cat >"$dir/slurm.conf" <<-CONF
@@ -189,9 +191,43 @@ stop() {
     die "cannot stop '$1': still running: ${pids//$'\n'/ }"
 }
 
+# Where a daemon of the cluster in DIR says its pid.
+pid_file() {
+    case $2 in
+    slurmctld) echo "$1/run/slurmctld.pid" ;;
+    n[1-4]) echo "$1/run/slurmd.$2.pid" ;;
+    *) die "there is no '$2' in '$1'" ;;
+    esac
+}
+
+kill_one() {
+    local file pid
+    file=$(pid_file "$(realpath "$1")" "$2")
+    pid=$(<"$file") || die "'$2' does not run"
+    kill -KILL "$pid" || die "'$2' does not run"
+    while [ -n "$(living "$pid")" ]; do sleep 0.05; done
+    rm -f "$file"
+}
+
+revive_one() {
+    local dir name file
+    dir=$(realpath "$1")
+    file=$(pid_file "$dir" "$2")
+    [ ! -e "$file" ] || die "'$2' runs"
+    name=$(sed -n 's/^ClusterName=//p' "$dir/slurm.conf")
+    unset "${!SLURM_@}" "${!SBATCH_@}"
+    umask 022
+    case $2 in
+    slurmctld) daemon slurmctld -f "$dir/slurm.conf" ;;
+    *) daemon slurmd -f "$dir/slurm.conf" -N "$2" ;;
+    esac
+}
+
 case "${1:-} $#" in
 "start 2") start "$2" ;;
 "stop 2") stop "$2" ;;
+"kill 3") kill_one "$2" "$3" ;;
+"revive 3") revive_one "$2" "$3" ;;
 "available 1") available ;;
-*) die "usage: cluster.sh start DIR | stop DIR | available" 2 ;;
+*) die "usage: cluster.sh start DIR | stop DIR | kill DIR ONE | revive DIR ONE | available" 2 ;;
 esac
