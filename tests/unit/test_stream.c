@@ -8,6 +8,7 @@
 #include "nn/trainer.h"
 
 #include <fcntl.h>
+#include <hdf5.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,20 +132,40 @@ static void write_other(const int64_t dim[4], int deflate)
 		fail_msg("%s", err.msg);
 }
 
-static void test_other_storage(void **state)
+/* Puts the training images, one of H bytes, into one piece of the file, as h5py does unless it is told otherwise. */
+static void store_contiguous(void)
 {
-	(void)state;
-	/* of one size with its chunks, then so small that it is in one piece, then compressed */
-	write_other((const int64_t[]){300, H, W, C}, 0);
-	check_images(other, COP_SPLIT_TRAIN, 300, true);
-	write_other((const int64_t[]){1, H, 1, 1}, 0);
+	hid_t file = H5Fopen(other, H5F_ACC_RDWR, H5P_DEFAULT);
+	hid_t space = H5Screate_simple(4, (const hsize_t[]){1, H, 1, 1}, NULL);
+	assert_true(H5Ldelete(file, "train/images", H5P_DEFAULT) >= 0);
+	hid_t set = H5Dcreate2(file, "train/images", H5T_STD_U8LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+	assert_true(H5Dwrite(set, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, images) >= 0);
+	H5Dclose(set);
+	H5Sclose(space);
+	assert_true(H5Fclose(file) >= 0);
+}
+
+static void check_small(bool shared)
+{
 	struct cop_image_file *f = open_images(other, COP_SPLIT_TRAIN);
 	struct cop_err err = {0};
 	uint8_t got[H];
-	assert_true(cop_image_file_shared(f));
+	assert_int_equal(cop_image_file_shared(f), shared);
 	assert_int_equal(cop_image_file_read(f, 0, got, &err), 0);
 	assert_memory_equal(got, images, H);
 	cop_image_file_close(f);
+}
+
+static void test_other_storage(void **state)
+{
+	(void)state;
+	/* of one size with its chunks, then so small that it lies in its header, in one piece, and compressed */
+	write_other((const int64_t[]){300, H, W, C}, 0);
+	check_images(other, COP_SPLIT_TRAIN, 300, true);
+	write_other((const int64_t[]){1, H, 1, 1}, 0);
+	check_small(false);
+	store_contiguous();
+	check_small(true);
 	write_other((const int64_t[]){200, H, W, C}, 3);
 	check_images(other, COP_SPLIT_TRAIN, 200, false);
 }
