@@ -51,7 +51,8 @@ static int spawn(char *const *argv, char *const *env, int out, int errors, pid_t
 		posix_spawn_file_actions_destroy(&actions);
 	}
 	errno = e;
-	return e ? cop_fail_errno(err, COP_EMISSING, "cannot run '%s'", argv[0]) : 0;
+	bool missing = e == ENOENT || e == EACCES || e == ENOTDIR || e == ENOEXEC;
+	return e ? cop_fail_errno(err, missing ? COP_EMISSING : COP_EFAILED, "cannot run '%s'", argv[0]) : 0;
 }
 
 int cop_child_run(char *const *argv, char *const *env, char **out, char **errors, int *code, struct cop_err *err)

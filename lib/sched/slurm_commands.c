@@ -42,9 +42,12 @@ static int run(const struct cop_args *args, const struct cop_args *env, const ch
 	return rc;
 }
 
-/* In words of sbatch: what an account, a QOS or a user may submit, and MaxJobCount. */
+/* In words of sbatch: what an account, a QOS or a user may submit, and MaxJobCount. One that did not run said nothing.
+ */
 static bool is_full(const char *message)
 {
+	if (!strstr(message, "' failed with exit code "))
+		return false;
 	return strstr(message, "accounting/QOS policy") || strstr(message, "job queue full") ||
 	       strstr(message, "temporarily unable to accept job") || strstr(message, "temporarily unavailable");
 }

@@ -48,8 +48,8 @@ struct cop_ledger {
 	size_t ndense, ncells;
 	struct cop_submitted *job;
 	size_t njobs;
-	bool queue_known; /* whether the queue could be asked where one was needed */
-	char queue_error[256];
+	bool queue_known;      /* whether the queue could be asked where one was needed */
+	char queue_error[256]; /* why it could not, also where none was known to be needed; else "" */
 };
 
 /* Reads files, the ledger and, where jobs were submitted to one, the queue once. Release it. */

@@ -241,8 +241,8 @@ int cop_ledger_ask(struct cop_ledger *l, struct cop_err *err)
 	if (n || cop_slurm_configured()) {
 		if (!cop_scheduler_find("slurm", &slurm, &why) && !slurm->query(&q, &a, &why)) {
 			rc = apply_answer(l, &a, err);
-		} else if (n) {
-			l->queue_known = false;
+		} else {
+			l->queue_known = n == 0;
 			snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1,
 				 why.msg);
 		}

@@ -163,6 +163,10 @@ int cop_want(struct cop_sending *s, struct cop_err *err)
 		return cop_fail(err, COP_EFAILED,
 				"jobs of '%s' were submitted before and the queue cannot be asked: %s", s->run->path,
 				l->queue_error);
+	/* it may hold what nobody noted: a job whose answer was lost, or that was handed to sbatch */
+	if (l->queue_error[0] && strcmp(s->o->scheduler->name, "slurm") == 0)
+		return cop_fail(err, COP_EFAILED, "cannot submit '%s': the queue cannot be asked: %s", s->run->path,
+				l->queue_error);
 	for (size_t i = 0; i < l->ncells; i++) {
 		enum cop_fate fate = l->cell[i].fate;
 		if (s->run->cell[i].same_as >= 0)

@@ -7,7 +7,7 @@ title="plan into a new folder"
 plan=(coppice plan e.json -o run --no-timing)
 begin none
 reference "${plan[@]}"
-faults write=40 rename sync open read alloc=50 hdf5-alloc -- "${plan[@]}"
+faults write=40 rename=24 sync open read=20 alloc=40 hdf5-alloc -- "${plan[@]}"
 
 sed 's/\[0.5, 0.9\]/[0.5, 0.7, 0.9]/' e.json >more.json
 coppice plan e.json -o planned --no-timing >/dev/null || no "plan"

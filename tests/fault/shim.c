@@ -2,7 +2,8 @@
  * Preloaded into a program, makes one library call fail. From the moment main begins until it returns, the calls of one
  * kind are counted, over all processes that are forked meanwhile, and the Nth fails as the system would fail it.
  *
- *   COPPICE_FAULT_KIND   write | rename | sync | open | read | alloc | hdf5-alloc | lock | process | slurm
+ *   COPPICE_FAULT_KIND   write | rename | sync | open | read | alloc | hdf5-alloc | lock | process | slurm |
+ *                        slurm-lost: the call is made, but its answer is lost
  *   COPPICE_FAULT_CALL   N, from 1; 0 or nothing: none fails
  *   COPPICE_FAULT_COUNT  a file that gets a line for each call that was counted: "N HASH FUNCTION in OBJECT", the
  *                        hash of the functions that led there, so that a sample can take each way once
@@ -10,7 +11,8 @@
  *   COPPICE_FAULT_TRACE  set: stderr gets the way to it
  *
  * What is not counted: writing to stderr, so that a message arrives; writing to pipes and devices; what is allocated by
- * a library that ends the process where it finds no memory, which no caller can mend (see kind_of_memory()). A program
+ * a library that ends the process where it finds no memory, which no caller can mend (see kind_of_memory()); what
+ * libslurm does, but for the calls to it. A program
  * that is started with exec knows nothing of all this.
  */
 #include <dlfcn.h>
@@ -19,6 +21,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -32,9 +35,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { NONE, WRITE, RENAME, SYNC, OPEN, READ, ALLOC, HDF5_ALLOC, LOCK, PROCESS, SLURM, KINDS };
-static const char *const kind_names[KINDS] = {"-",     "write",      "rename", "sync",    "open", "read",
-					      "alloc", "hdf5-alloc", "lock",   "process", "slurm"};
+enum kind { NONE, WRITE, RENAME, SYNC, OPEN, READ, ALLOC, HDF5_ALLOC, LOCK, PROCESS, SLURM, LOST, KINDS };
+static const char *const kind_names[KINDS] = {"-",     "write",      "rename", "sync",    "open",  "read",
+					      "alloc", "hdf5-alloc", "lock",   "process", "slurm", "slurm-lost"};
 
 static enum kind wanted;
 static long victim;
@@ -142,7 +145,8 @@ static bool fails(enum kind kind, const char *function, void *caller)
 	inside = true;
 	int kept = errno;
 	bool now = false;
-	if (!memory || kind_of_memory(caller) == wanted) {
+	uintptr_t begin;
+	if (memory ? kind_of_memory(caller) == wanted : !strstr(object_of(caller, &begin), "libslurm")) {
 		long n = atomic_fetch_add(count, 1) + 1;
 		now = n == victim;
 		if (counts >= 0)
@@ -546,6 +550,13 @@ int H5_init_library(void)
 	return rc;
 }
 
+int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+		 const posix_spawnattr_t *attributes, char *const *argv, char *const *env)
+{
+	REAL(posix_spawnp);
+	return FAILS(PROCESS, "posix_spawnp") ? EAGAIN : real(pid, file, actions, attributes, argv, env);
+}
+
 /* ---- libslurm, which only the caller, a module that was loaded for itself, can see ---- */
 
 static void *slurm_function(const char *name, void *caller)
@@ -559,20 +570,28 @@ static void *slurm_function(const char *name, void *caller)
 	return f;
 }
 
-/* Their arguments are words of the machine, and 0 is success; the answer where a job may have been taken is lost. */
-#define SLURM_CALL(name)                                                                                             \
-	int name(void *, void *, void *, void *);                                                                    \
-	int name(void *a, void *b, void *c, void *d)                                                                 \
-	{                                                                                                            \
-		static int (*real)(void *, void *, void *, void *);                                                  \
-		if (!real)                                                                                           \
-			real = (int (*)(void *, void *, void *, void *))slurm_function(#name,                        \
-										       __builtin_return_address(0)); \
-		if (FAILS(SLURM, #name)) {                                                                           \
-			errno = 1007; /* SLURM_PROTOCOL_... a communication failure */                               \
-			return -1;                                                                                   \
-		}                                                                                                    \
-		return real(a, b, c, d);                                                                             \
+/* What libslurm has for a connection that was refused, and for one that broke before the answer. */
+enum { NO_CONNECTION = 1001, NO_ANSWER = 1003 };
+
+static int no(int why)
+{
+	errno = why;
+	return -1;
+}
+
+/* Arguments are words of the machine; 0 is success. */
+#define SLURM_CALL(name)                                                                               \
+	int name(void *, void *, void *, void *);                                                      \
+	int name(void *a, void *b, void *c, void *d)                                                   \
+	{                                                                                              \
+		static int (*real)(void *, void *, void *, void *);                                    \
+		void *caller = __builtin_return_address(0);                                            \
+		if (!real)                                                                             \
+			real = (int (*)(void *, void *, void *, void *))slurm_function(#name, caller); \
+		if (fails(SLURM, #name, caller))                                                       \
+			return no(NO_CONNECTION);                                                      \
+		int rc = real(a, b, c, d);                                                             \
+		return fails(LOST, #name, caller) ? no(NO_ANSWER) : rc;                                \
 	}
 
 SLURM_CALL(slurm_submit_batch_job)
