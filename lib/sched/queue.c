@@ -30,13 +30,21 @@ static enum cop_phase phase_of(const char *state, const char *reason)
 	return is_one_of(state, running) ? COP_PHASE_RUNNING : COP_PHASE_ENDED;
 }
 
-static void add_task(struct cop_queue *q, const struct cop_slurm_record *row, int64_t number)
+/* Where the script of a row's job lies, seen from the folder that was asked for. */
+struct place {
+	const char *command; /* its name in the folder and its arguments; NULL: it lies elsewhere */
+	bool alike;          /* elsewhere, in a folder of the same name */
+};
+
+static void add_task(struct cop_queue *q, const struct cop_slurm_record *row, const struct place *place, int64_t number)
 {
 	const char *reason = row->reason && strcmp(row->reason, "None") != 0 ? row->reason : "";
 	struct cop_answer *a = &q->answer;
 	a->task = cop_grow(a->task, &q->cap, a->ntasks + 1, sizeof(*a->task));
 	struct cop_task *t = &a->task[a->ntasks++];
-	*t = (struct cop_task){.task = number, .phase = phase_of(row->state, reason)};
+	*t = (struct cop_task){.task = number, .phase = phase_of(row->state, reason), .alike = place->alike};
+	if (place->command)
+		snprintf(t->script, sizeof(t->script), "%.*s", (int)strcspn(place->command, " "), place->command);
 	snprintf(t->job, sizeof(t->job), "%u", row->job);
 	snprintf(t->state, sizeof(t->state), "%s", row->state);
 	snprintf(t->reason, sizeof(t->reason), "%s", reason);
@@ -94,37 +102,35 @@ static bool is_asked_for(const struct cop_question *q, uint32_t job)
 	return false;
 }
 
-/* Of "FOLDER/SCRIPT ARGUMENTS..." what follows the folder, however that is spelt; NULL: it lies elsewhere. */
-static const char *behind_folder(const char *command, const char *folder)
+/* Of "FOLDER/SCRIPT ARGUMENTS..." what follows the folder, however that is spelt. */
+static struct place place_of(const char *command, const char *folder)
 {
-	size_t n = strlen(folder);
-	if (!command)
-		return NULL;
+	size_t n = folder ? strlen(folder) : 0;
+	if (!command || !folder)
+		return (struct place){0};
 	if (strncmp(command, folder, n) == 0 && command[n] == '/')
-		return command + n + 1;
+		return (struct place){.command = command + n + 1};
 	const char *end = strstr(command, ".sbatch"),
 		   *slash = end ? memrchr(command, '/', (size_t)(end - command)) : NULL;
 	if (!slash)
-		return NULL;
+		return (struct place){0};
 	char *spelt = strndup(command, (size_t)(slash - command)), *real = NULL;
 	/* the file system is asked only where the names are alike */
-	if (spelt && strcmp(cop_name_of(spelt), cop_name_of(folder)) == 0)
+	bool alike = spelt && strcmp(cop_name_of(spelt), cop_name_of(folder)) == 0;
+	if (alike)
 		real = realpath(spelt, NULL);
 	bool same = real && strcmp(real, folder) == 0;
 	free(real);
 	free(spelt);
-	return same ? slash + 1 : NULL;
+	return (struct place){.command = same ? slash + 1 : NULL, .alike = alike && !same};
 }
 
 /* Notes the job of a row that is in the queue for the asked folder's sake. */
-static bool is_found(struct cop_queue *q, const struct cop_slurm_record *row)
+static bool is_found(struct cop_queue *q, const struct cop_slurm_record *row, const struct place *place)
 {
 	struct cop_answer *a = &q->answer;
 	char id[COP_JOB_ID];
-	if (!q->question->folder || phase_of(row->state, row->reason ? row->reason : "") == COP_PHASE_ENDED)
-		return false;
-	const char *command = behind_folder(row->command, q->question->folder);
-	if (!command)
+	if (!place->command || phase_of(row->state, row->reason ? row->reason : "") == COP_PHASE_ENDED)
 		return false;
 	snprintf(id, sizeof(id), "%u", row->job);
 	for (size_t i = a->nfound; i > 0; i--)
@@ -133,17 +139,18 @@ static bool is_found(struct cop_queue *q, const struct cop_slurm_record *row)
 	a->found = cop_grow(a->found, &q->found_cap, a->nfound + 1, sizeof(*a->found));
 	struct cop_found *f = &a->found[a->nfound++];
 	snprintf(f->job, sizeof(f->job), "%s", id);
-	f->command = cop_xstrdup(command);
+	f->command = cop_xstrdup(place->command);
 	return true;
 }
 
 int cop_queue_add(struct cop_queue *q, const struct cop_slurm_record *row, struct cop_err *err)
 {
 	const char *s = row->tasks;
-	if (q->question && !is_found(q, row) && !is_asked_for(q->question, row->job))
+	struct place place = place_of(row->command, q->question ? q->question->folder : NULL);
+	if (q->question && !is_found(q, row, &place) && !is_asked_for(q->question, row->job))
 		return 0;
 	if (!s) {
-		add_task(q, row, -1);
+		add_task(q, row, &place, -1);
 		return 0;
 	}
 	for (;;) {
@@ -153,7 +160,7 @@ int cop_queue_add(struct cop_queue *q, const struct cop_slurm_record *row, struc
 					"SLURM names the tasks of job %u as '%s', which is not understood", row->job,
 					row->tasks);
 		for (int64_t i = first; i <= last; i += step)
-			add_task(q, row, i);
+			add_task(q, row, &place, i);
 		/* behind "%" stands how many may run at once */
 		if (*s != ',')
 			return 0;

@@ -53,6 +53,8 @@ struct cop_task {
 	char state[32];  /* the scheduler's own word: "PENDING", "NODE_FAIL", … */
 	char reason[64]; /* why it waits; "" where unknown */
 	char node[64];
+	char script[32]; /* its script's name in the folder that was asked for; "" where it lies elsewhere */
+	bool alike;      /* elsewhere, in a folder of the same name: another run's */
 };
 
 /* A job in the queue whose script lies in the folder that was asked for. */
@@ -63,7 +65,7 @@ struct cop_found {
 
 /* What a queue is asked for. */
 struct cop_question {
-	const char *const *ids; /* jobs */
+	const char *const *ids; /* jobs; that one is the asker's own its number does not prove, but its script may */
 	size_t n;
 	const char *folder; /* and those in the queue whose scripts lie directly in this folder, absolute; NULL: none */
 };

@@ -10,23 +10,24 @@
 static bool is_among(const struct cop_submitted *job, const struct cop_ledger *before)
 {
 	for (size_t i = 0; before && i < before->njobs; i++)
-		if (strcmp(job->id, before->job[i].id) == 0)
+		if (before->job[i].in_queue && strcmp(job->id, before->job[i].id) == 0)
 			return true;
 	return false;
 }
 
-/*
- * Those that are not among `before` (may be NULL). All of them where the queue could not be asked: cancelling one that
- * has ended does no harm.
- */
+/* Those that are not among `before` (may be NULL), and are known to be this run's: a number alone may be another's. */
 static int cancel_jobs(const struct cop_ledger *l, const struct cop_ledger *before, size_t *ended, struct cop_err *err)
 {
 	const struct cop_scheduler *slurm = NULL;
-	int rc = 0;
+	int rc = l->queue_known
+			 ? 0
+			 : cop_fail(err, COP_EFAILED,
+				    "the queue cannot be asked which jobs are '%s''s, so none was ended there: %s",
+				    l->run->path, l->queue_error);
 	/* the newest first: the job that would submit more is among them */
 	for (size_t i = l->njobs; i > 0 && !rc; i--) {
 		const struct cop_submitted *job = &l->job[i - 1];
-		if (strcmp(job->scheduler, "slurm") != 0 || (l->queue_known && !job->in_queue) || is_among(job, before))
+		if (strcmp(job->scheduler, "slurm") != 0 || !job->in_queue || is_among(job, before))
 			continue;
 		rc = slurm ? 0 : cop_scheduler_find("slurm", &slurm, err);
 		if (!rc)

@@ -103,6 +103,20 @@ static void apply_to_share(const struct share *s, int64_t number, const struct c
 	}
 }
 
+/* Whether a job's script, and its arguments where they follow, is that of a role. */
+static bool runs_role(const char *script, const char *role)
+{
+	size_t n = strlen(role);
+	return strncmp(script, role, n) == 0 && strncmp(script + n, ".sbatch", 7) == 0;
+}
+
+/* A number alone says little: another cluster has it too, or this one again, and a copied folder holds others' notes.
+ */
+static bool is_task_of(const struct cop_task *t, const struct cop_submitted *job)
+{
+	return strcmp(t->job, job->id) == 0 && runs_role(t->script, job->role);
+}
+
 /* Applies the queue's word on one submitted job to the entries that its tasks compute. */
 static int apply_job(struct cop_ledger *l, struct cop_submitted *job, const struct cop_task *task, size_t ntasks,
 		     struct cop_err *err)
@@ -116,7 +130,7 @@ static int apply_job(struct cop_ledger *l, struct cop_submitted *job, const stru
 	bool *seen = cop_xcalloc((size_t)job->tasks, sizeof(*seen));
 	for (size_t i = 0; i < ntasks && !rc; i++) {
 		int64_t t = task[i].task;
-		if (strcmp(task[i].job, job->id) != 0)
+		if (!is_task_of(&task[i], job))
 			continue;
 		job->in_queue += task[i].phase != COP_PHASE_ENDED;
 		if (!work || t < 0 || t >= job->tasks)
@@ -175,7 +189,9 @@ static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, si
 			char name[COP_JOB_ID + 24];
 			snprintf(name, sizeof(name), task[k].task < 0 ? "%s" : "%s_%" PRId64, task[k].job,
 				 task[k].task);
-			if (strcmp(name, e[i].state.job) == 0 && task[k].phase != COP_PHASE_ENDED)
+			/* another run's job of that number does not count; a script of the user's own may */
+			if (strcmp(name, e[i].state.job) == 0 && task[k].phase != COP_PHASE_ENDED && !task[k].alike &&
+			    (task[k].script[0] || task[k].phase != COP_PHASE_STUCK))
 				break;
 		}
 		if (k < ntasks)
@@ -185,10 +201,20 @@ static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, si
 	}
 }
 
-static bool is_noted(const struct cop_ledger *l, const char *id)
+static bool is_noted(const struct cop_ledger *l, const struct cop_found *found)
 {
 	for (size_t i = 0; i < l->njobs; i++)
-		if (is_slurm(&l->job[i]) && strcmp(l->job[i].id, id) == 0)
+		if (is_slurm(&l->job[i]) && strcmp(l->job[i].id, found->job) == 0 &&
+		    runs_role(found->command, l->job[i].role))
+			return true;
+	return false;
+}
+
+/* Whether a later job got the same number: then that one is meant, and this one is gone. */
+static bool has_successor(const struct cop_ledger *l, size_t job)
+{
+	for (size_t i = job + 1; i < l->njobs; i++)
+		if (is_slurm(&l->job[i]) && strcmp(l->job[i].id, l->job[job].id) == 0)
 			return true;
 	return false;
 }
@@ -199,7 +225,7 @@ static void add_found(struct cop_ledger *l, const struct cop_answer *a)
 	size_t cap = l->njobs;
 	for (size_t i = 0; i < a->nfound; i++) {
 		int64_t tasks = 0;
-		if (is_noted(l, a->found[i].job))
+		if (is_noted(l, &a->found[i]))
 			continue;
 		for (size_t k = 0; k < a->ntasks; k++)
 			if (strcmp(a->task[k].job, a->found[i].job) == 0 && a->task[k].task >= tasks)
@@ -219,7 +245,7 @@ static int apply_answer(struct cop_ledger *l, const struct cop_answer *a, struct
 	/* newest first: a redo's task speaks for its cell before the one that it replaces */
 	for (size_t i = l->njobs; i > 0 && !rc; i--)
 		if (is_slurm(&l->job[i - 1]))
-			rc = apply_job(l, &l->job[i - 1], a->task, a->ntasks, err);
+			rc = apply_job(l, &l->job[i - 1], a->task, has_successor(l, i - 1) ? 0 : a->ntasks, err);
 	prove(l->dense, l->ndense, a->task, a->ntasks, attempts);
 	prove(l->cell, l->ncells, a->task, a->ntasks, attempts);
 	return rc;

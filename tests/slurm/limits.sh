@@ -171,6 +171,14 @@ through dying coppice submit dying >/dev/null 2>&1
 check "the cells are not in its record" [ "$(grep -c '"id"' dying/jobs/submitted.json)" = 1 ]
 check "status knows them" status_has dying '20 of 20 cells queued'
 expect "submitting again sends only what follows" 0 'submitted 1 jobs .*0 dense, 0 cells, then collect' coppice submit dying
+# a copy of the folder holds the numbers of these jobs, which are not its own
+cp -r dying copied
+plan copied
+check "status of a copied folder does not take the jobs for its own" status_has copied '1 of 1 dense runs lost'
+expect "nor does cancel" 0 'ended 0 jobs' coppice cancel copied
+check "status knows them still" status_has dying '20 of 20 cells queued'
+COPPICE_SLURM=sbatch expect "nor through scancel" 0 'ended 0 jobs' coppice cancel copied
+check "all are there" [ "$(queue_of dying | wc -l)" -eq 22 ]
 check "cancel takes all out" coppice cancel dying
 check "and nothing is left" left_none dying
 scontrol update partition=main state=up

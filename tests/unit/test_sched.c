@@ -353,10 +353,13 @@ static void test_asking(void **state)
 					    "8|0|COMPLETED||None|/tmp/jobs/cells.sbatch",
 					    "9|N/A|PENDING||None|/tmp/jobs-too/cells.sbatch",
 					    "10|N/A|PENDING||None|(null)",
+					    "12|0|RUNNING|n1|None|/else/jobs/cells.sbatch",
+					    "13|0|RUNNING|n1|None|/else/jobs/cells.sbatch",
+					    "14|0|TIMEOUT|n1|None|/tmp/jobs/dense.sbatch",
 					    "somebody's second line",
 					    "11|N/A|RUNNING|n1|None|echo a|b"};
-	const char *ids[] = {"6"};
-	const struct cop_question question = {.ids = ids, .n = 1, .folder = "/tmp/jobs"};
+	const char *ids[] = {"6", "12", "14"};
+	const struct cop_question question = {.ids = ids, .n = 3, .folder = "/tmp/jobs"};
 	struct cop_queue q = {.question = &question};
 	struct cop_err err = {0};
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -364,10 +367,17 @@ static void test_asking(void **state)
 		assert_int_equal(cop_queue_add_line(&q, line, &err), 0);
 		free(line);
 	}
-	assert_int_equal(q.answer.ntasks, 6);
+	assert_int_equal(q.answer.ntasks, 8);
 	assert_string_equal(q.answer.task[0].job, "6");
+	assert_string_equal(q.answer.task[0].script, ""); /* a number that was asked for, and a stranger's script */
+	assert_false(q.answer.task[0].alike);
+	assert_string_equal(q.answer.task[2].script, "cells.sbatch");
 	assert_string_equal(q.answer.task[2].job, "7");
 	assert_int_equal(q.answer.task[2].phase, COP_PHASE_STUCK);
+	assert_string_equal(q.answer.task[6].job, "12"); /* the number, but the script of another run */
+	assert_string_equal(q.answer.task[6].script, "");
+	assert_true(q.answer.task[6].alike);
+	assert_string_equal(q.answer.task[7].script, "dense.sbatch");
 	assert_int_equal(q.answer.nfound, 1);
 	assert_string_equal(q.answer.found[0].job, "7");
 	assert_string_equal(q.answer.found[0].command, "cells.sbatch a 0 3 1");
