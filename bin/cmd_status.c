@@ -176,7 +176,19 @@ static void print_json(const struct cop_ledger *l, const struct cop_table *t)
 	cJSON_Delete(j);
 }
 
-static int show_once(const struct cop_run *run, const struct args *a, bool *all_done, struct cop_err *err)
+/* Whether what is shown will stay so: nothing is under way or in the queue, and the queue could be asked. */
+static bool nothing_moves(const struct cop_ledger *l)
+{
+	for (size_t i = 0; i < l->ndense + l->ncells; i++)
+		if (cop_fate_busy(i < l->ndense ? l->dense[i].fate : l->cell[i - l->ndense].fate))
+			return false;
+	for (size_t i = 0; i < l->njobs; i++)
+		if (l->job[i].in_queue)
+			return false;
+	return l->queue_known && !l->submitting;
+}
+
+static int show_once(const struct cop_run *run, const struct args *a, bool *settled, struct cop_err *err)
 {
 	struct cop_ledger l;
 	struct cop_table t;
@@ -194,7 +206,7 @@ static int show_once(const struct cop_run *run, const struct args *a, bool *all_
 			cop_table_print(&t, stdout, false);
 		}
 	}
-	*all_done = cop_ledger_count(l.cell, l.ncells, COP_FATE_DONE) == l.ncells;
+	*settled = nothing_moves(&l);
 	cop_table_release(&t);
 	cop_ledger_release(&l);
 	return 0;
@@ -204,7 +216,7 @@ int cmd_status(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		{"watch", 'w', "SECONDS", OPTION_ARG_OPTIONAL,
-		 "Show again every SECONDS (default 10) until all is done", 0},
+		 "Show again every SECONDS (default 10) until nothing is queued or runs", 0},
 		{"failed", KEY_FAILED, NULL, 0, "Rows for what failed, is lost or waits for ever only", 0},
 		{"json", 'j', NULL, 0, "All work as JSON", 0},
 		{0},

@@ -12,7 +12,7 @@
 
 /* The work of one result, a dense run's or a cell's. */
 struct work {
-	double seconds, joules, cores, gpus, began, ended;
+	double seconds, joules, cores, gpus, began, ended; /* seconds: 0 or more */
 };
 
 /* What a damaged file may hold is worth nothing. */
@@ -145,7 +145,8 @@ static void look_at_times(struct cop_usage *u, const struct work *w, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (!has_times(&w[i]))
 			continue;
-		began[known] = w[i].began;
+		/* when parts of it ran is not known: as if in one go up to its end */
+		began[known] = fmax(w[i].began, w[i].ended - w[i].seconds);
 		ended[known++] = w[i].ended;
 	}
 	u->began = u->ended = u->together = NAN;
@@ -178,7 +179,10 @@ static void add_host(struct cop_usage *u, size_t *cap, const struct cop_row *row
 	u->host[k].results++;
 	u->host[k].core_hours += w.seconds * w.cores / 3600;
 	u->host[k].gpu_hours += w.seconds * w.gpus / 3600;
-	u->host[k].joules += sane(w.joules);
+	if (w.joules >= 0 && w.joules < 1e18) {
+		u->host[k].joules += w.joules;
+		u->host[k].metered++;
+	}
 }
 
 /* Grams of CO2 a kWh, from the experiment; 0: it names none. */
@@ -268,7 +272,7 @@ cJSON *cop_usage_json(const struct cop_usage *u)
 		cop_json_add_num(host, "cells", (double)u->host[i].results);
 		cop_json_add_num(host, "core_hours", u->host[i].core_hours);
 		cop_json_add_num(host, "gpu_hours", u->host[i].gpu_hours);
-		cop_json_add_num(host, "kwh", u->host[i].joules / 3.6e6);
+		cop_json_add_num(host, "kwh", u->host[i].metered ? u->host[i].joules / 3.6e6 : NAN);
 		cJSON_AddItemToArray(hosts, host);
 		free(name);
 	}

@@ -10,8 +10,8 @@ enum { COP_USAGE_SLOTS = 400 };
 
 struct cop_usage_host {
 	char name[COP_TEXT];
-	size_t results;
-	double core_hours, gpu_hours, joules; /* joules: as far as they are known */
+	size_t results, metered;
+	double core_hours, gpu_hours, joules; /* joules: of the metered ones */
 };
 
 /* Of what was computed, dense runs and cells; copies of equal cells took nothing. */
@@ -22,7 +22,7 @@ struct cop_usage {
 	size_t metered;               /* how many those are */
 	double carbon;       /* grams of CO2 for `joules`; NaN where the experiment names no carbon_g_per_kwh */
 	double began, ended; /* of all, in seconds since 1970; NaN: unknown */
-	double together;     /* results under way at once, on average over that time */
+	double together;     /* results computed at once, on average over that time */
 	size_t most;         /* and at most */
 	double under_way[COP_USAGE_SLOTS]; /* mean number in equal parts of the time from began to ended */
 	double median, longest;            /* seconds of a cell; NaN without cells */
@@ -30,7 +30,7 @@ struct cop_usage {
 	size_t nhosts;
 };
 
-/* Sums up results. A cell's time between a requeue and its next start counts as under way. Release it. */
+/* Sums up results. One that was interrupted counts as if it had been computed in one go up to its end. Release it. */
 void cop_usage_init(struct cop_usage *u, const struct cop_results *r);
 void cop_usage_release(struct cop_usage *u);
 

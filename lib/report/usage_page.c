@@ -47,7 +47,7 @@ static void add_figure(struct cop_str *b, const struct cop_usage *u)
 	struct cop_plot p = {.x = {0, span, LEFT, RIGHT, false},
 			     .y = {0, 1.08 * high, BOTTOM, TOP, false},
 			     .x_name = unit,
-			     .y_name = "under way at once"};
+			     .y_name = "at once"};
 	cop_ticks_even(&p.x_ticks, 0, span, 8);
 	cop_ticks_even(&p.y_ticks, 0, 1.08 * high, 4);
 	cop_str_add(b, "<figure class=\"wide\">\n<div class=\"scroll\">\n");
@@ -57,8 +57,8 @@ static void add_figure(struct cop_str *b, const struct cop_usage *u)
 	cop_svg_end(b);
 	cop_str_add(
 		b,
-		"</div>\n<figcaption>Dense runs and cells under way from the first one's beginning to the last one's "
-		"end; dashed, the average. What was interrupted counts until it was done.</figcaption>\n"
+		"</div>\n<figcaption>Dense runs and cells computed at once, from the first one's beginning to the last "
+		"one's end; dashed, the average. What was interrupted is drawn in one go up to its end.</figcaption>\n"
 		"</figure>\n");
 }
 
@@ -99,7 +99,7 @@ static void add_hosts(struct cop_str *b, const struct cop_usage *u)
 		cop_text_html(b, h->name);
 		cop_str_addf(b, "</td><td>%zu</td><td>%s</td>", h->results, cop_text_hours(h->core_hours, hours));
 		cop_str_addf(b, "<td>%s</td>", h->gpu_hours > 0 ? cop_text_hours(h->gpu_hours, hours) : "–");
-		if (h->joules > 0)
+		if (h->metered)
 			cop_str_addf(b, "<td>%.3g</td></tr>\n", h->joules / 3.6e6);
 		else
 			cop_str_add(b, "<td>–</td></tr>\n");

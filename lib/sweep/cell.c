@@ -140,7 +140,8 @@ int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err)
 		row.round = p->round;
 		row.quantile = p->quantile;
 		row.same_as = index;
-		row.seconds = row.joules = 0;
+		row.seconds = 0;
+		row.joules *= 0; /* NaN stays NaN */
 		rc = cop_cell_copy(from, to, &row, err);
 		if (!rc)
 			cop_info("cell %lld has the same mask as cell %lld: copied", (long long)p->index,

@@ -6,6 +6,7 @@
 #include "sweep/ticket.h"
 #include "sweep/work_priv.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,23 +71,27 @@ static int64_t first_missing(const struct cop_run *r, int64_t replicate, const i
 }
 
 /* By a process of its own, as of a cell. */
-static bool result_there(const struct cop_run *r, int64_t replicate)
+static int check_result(const struct cop_run *r, int64_t replicate, struct cop_err *why)
 {
 	struct cop_cell c;
-	bool done = cop_fetch_one(r, -1 - replicate, &c, NULL) == 0;
+	int rc = cop_fetch_one(r, -1 - replicate, &c, why);
 	cop_cell_release(&c);
-	return done;
+	return rc;
+}
+
+int cop_dense_look(const struct cop_run *r, int64_t replicate, struct cop_err *why)
+{
+	if (check_result(r, replicate, why))
+		return COP_EINPUT;
+	size_t n;
+	int64_t *at = save_points(r, &n), step = first_missing(r, replicate, at, n);
+	free(at);
+	return step < 0 ? 0 : cop_fail(why, COP_EPARTIAL, "its checkpoint of step %" PRId64 " is missing", step);
 }
 
 bool cop_dense_done(const struct cop_run *r, int64_t replicate)
 {
-	if (!result_there(r, replicate))
-		return false;
-	size_t n;
-	int64_t *at = save_points(r, &n);
-	bool done = first_missing(r, replicate, at, n) < 0;
-	free(at);
-	return done;
+	return cop_dense_look(r, replicate, NULL) == 0;
 }
 
 static int write_checkpoint(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
@@ -130,6 +135,7 @@ static int write_result(struct cop_job_work *w, int64_t replicate, struct cop_er
 		return rc;
 	char *path = cop_run_dense_result(w->run, replicate);
 	rc = cop_cell_write(path, &c, w->run->text, &t->net.graph.params, NULL, NULL, NULL, NULL, err);
+	w->result_changed = cop_changed(path); /* by this process, and checkpoints may yet be to be made */
 	free(path);
 	char data[COP_DATA_NOTE];
 	if (!rc)
@@ -199,15 +205,33 @@ static int replay(struct cop_job_work *w, int64_t replicate, const int64_t *at, 
 	return rc;
 }
 
+/* What is missing at the end: of the grid as it is by then, for it may have grown while the run went on. */
+static int replay_missing(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
+{
+	struct cop_run now;
+	size_t n;
+	int rc = cop_run_open(&now, w->run->path, err);
+	if (rc)
+		return rc;
+	if (strcmp(now.hash, w->run->hash) == 0) {
+		int64_t *at = save_points(&now, &n);
+		rc = replay(w, replicate, at, n, err);
+		free(at);
+	}
+	cop_run_release(&now);
+	return rc;
+}
+
 static int train_dense(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 {
 	size_t n;
-	int64_t *at = save_points(w->run, &n);
-	int rc = result_there(w->run, replicate) ? 0 : train_whole(w, replicate, at, n, err);
-	if (!rc)
-		rc = replay(w, replicate, at, n, err);
-	free(at);
-	return rc;
+	int rc = 0;
+	if (check_result(w->run, replicate, NULL)) {
+		int64_t *at = save_points(w->run, &n);
+		rc = train_whole(w, replicate, at, n, err);
+		free(at);
+	}
+	return rc ? rc : replay_missing(w, replicate, err);
 }
 
 int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_work_options *o, struct cop_err *err)

@@ -218,6 +218,33 @@ static int check_lines(const struct cop_experiment *e, const char *name, struct 
 	return 0;
 }
 
+/* Whether an sbatch option is one of the script's own: "--array=3", "-a3". */
+static bool is_own_option(const char *option)
+{
+	static const char *const own[] = {"--array",  "--dependency", "--job-name",  "--open-mode",
+					  "--output", "--signal",     "--no-requeue"};
+	size_t n = strcspn(option, "= ");
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strlen(own[i]) == n && strncmp(option, own[i], n) == 0)
+			return true;
+	return option[0] == '-' && option[1] && strchr("adJo", option[1]);
+}
+
+static int check_slurm(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	if (e->slurm.concurrent && e->slurm.max_running > 0 && e->slurm.cells_per_task > e->slurm.max_running)
+		return cop_fail(err, COP_EINPUT,
+				"'%s': a task runs 'slurm.cells_per_task' = %" PRId64
+				" cells at once, more than 'slurm.max_running' = %" PRId64 " allows",
+				name, e->slurm.cells_per_task, e->slurm.max_running);
+	for (size_t i = 0; i < e->slurm.extra.n; i++)
+		if (is_own_option(e->slurm.extra.v[i]))
+			return cop_fail(err, COP_EINPUT,
+					"'%s': 'slurm.extra' holds '%.60s', but the batch scripts need their own", name,
+					e->slurm.extra.v[i]);
+	return 0;
+}
+
 static int check_augmentation(const struct cop_experiment *e, const char *name, struct cop_err *err)
 {
 	if (e->data.resized_crop && e->data.crop_padding)
@@ -240,6 +267,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 		rc = check_lists(e, name, err);
 	if (!rc)
 		rc = check_lines(e, name, err);
+	if (!rc)
+		rc = check_slurm(e, name, err);
 	if (!rc)
 		rc = check_augmentation(e, name, err);
 	if (!rc && cop_model_settle(&e->model, err))

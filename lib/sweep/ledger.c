@@ -1,5 +1,6 @@
 /* What has become of everything; see ledger.h. */
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "sweep/catalog.h"
 #include "sweep/ledger_priv.h"
@@ -11,6 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A process writes its state every few seconds of training; measuring at an epoch's end may take minutes. */
+enum { SILENT_SECONDS = 15 * 60 };
 
 const char *const cop_fate_names[COP_FATES] = {
 	[COP_FATE_DONE] = "done",
@@ -41,6 +45,19 @@ void cop_entry_lose(struct cop_entry *e)
 {
 	e->fate = COP_FATE_LOST;
 	cop_entry_because(e, "attempt %" PRId64 " on %s ended without a result", e->state.attempts, e->state.host);
+}
+
+/* Of a process on another host: the queue knows of its job; without one its own word counts, as long as it is fresh. */
+static void judge_from_afar(struct cop_entry *e)
+{
+	double silent = cop_clock() - e->state.updated;
+	e->fate = COP_FATE_RUNNING;
+	e->unproven = e->state.job[0] != '\0';
+	cop_entry_because(e, "on %s, which cannot be asked from here", e->state.host);
+	if (!e->unproven && silent > SILENT_SECONDS) {
+		e->fate = COP_FATE_LOST;
+		cop_entry_because(e, "nothing was heard of it on %s for %.0f minutes", e->state.host, silent / 60);
+	}
 }
 
 /* What files alone say: the result, and the state that the last attempt left. */
@@ -74,12 +91,26 @@ static void judge_by_files(struct cop_entry *e, bool done, bool there, const cha
 			cop_entry_lose(e);
 			e->unproven = e->state.job[0] != '\0';
 		} else {
-			e->fate = COP_FATE_RUNNING;
-			e->unproven = e->state.job[0] != '\0';
-			cop_entry_because(e, "on %s, which cannot be asked from here", e->state.host);
+			judge_from_afar(e);
 		}
 		break;
 	}
+}
+
+static void read_dense(const struct cop_run *r, int64_t replicate, struct cop_entry *e)
+{
+	struct cop_err why = {0};
+	char *path = cop_run_state(r, true, replicate), *result = cop_run_dense_result(r, replicate);
+	int rc = cop_dense_look(r, replicate, &why);
+	cop_state_read(path, &e->state);
+	judge_by_files(e, rc == 0, cop_exists(result), why.msg);
+	/* it has ended: nothing is wrong, a part of it is to be done again */
+	if (rc == COP_EPARTIAL && e->fate == COP_FATE_LOST && e->state.state == COP_WORK_NONE) {
+		e->fate = COP_FATE_WAITING;
+		cop_entry_because(e, "%s: to be made from those that are there", why.msg);
+	}
+	free(path);
+	free(result);
 }
 
 static void read_files(struct cop_ledger *l)
@@ -87,12 +118,7 @@ static void read_files(struct cop_ledger *l)
 	const struct cop_run *r = l->run;
 	struct cop_catalog catalog;
 	for (size_t k = 0; k < l->ndense; k++) {
-		char *path = cop_run_state(r, true, (int64_t)k), *result = cop_run_dense_result(r, (int64_t)k);
-		cop_state_read(path, &l->dense[k].state);
-		judge_by_files(&l->dense[k], cop_dense_done(r, (int64_t)k), cop_exists(result),
-			       "a checkpoint is missing");
-		free(path);
-		free(result);
+		read_dense(r, (int64_t)k, &l->dense[k]);
 	}
 	cop_catalog_open(&catalog, r);
 	for (size_t i = 0; i < l->ncells; i++) {
@@ -143,11 +169,22 @@ static void explain_waiting(struct cop_ledger *l, size_t i)
 		cop_entry_because(e, "waits for dense run %" PRId64 ": %s", p->replicate, cop_fate_names[needs->fate]);
 }
 
+static bool has_submitter(const struct cop_run *run)
+{
+	struct cop_state s;
+	bool known;
+	char *path = cop_run_file(run, COP_SUBMITTER);
+	cop_state_read(path, &s);
+	free(path);
+	return s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known);
+}
+
 int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err)
 {
 	*l = (struct cop_ledger){.run = run,
 				 .ndense = (size_t)run->experiment.sweep.replicates,
 				 .ncells = run->ncells,
+				 .submitting = has_submitter(run),
 				 .queue_known = true};
 	l->dense = cop_xcalloc(l->ndense, sizeof(*l->dense));
 	l->cell = cop_xcalloc(l->ncells, sizeof(*l->cell));

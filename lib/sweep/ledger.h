@@ -9,6 +9,9 @@
 #include "sweep/run.h"
 #include "sweep/state.h"
 
+/* In RUN: who runs cells on this machine, one after the other. */
+#define COP_SUBMITTER "jobs/submitter.json"
+
 enum cop_fate {
 	COP_FATE_DONE,
 	COP_FATE_RUNNING,
@@ -48,6 +51,7 @@ struct cop_ledger {
 	size_t ndense, ncells;
 	struct cop_submitted *job;
 	size_t njobs;
+	bool submitting;       /* a process of this host computes cells, one after the other */
 	bool queue_known;      /* whether the queue could be asked where one was needed */
 	char queue_error[256]; /* why it could not, also where none was known to be needed; else "" */
 };

@@ -17,6 +17,13 @@ static void failed_in_queue(struct cop_entry *e, int64_t attempts)
 			  attempts, again ? ", to be tried again" : "", e->state.error);
 }
 
+/* One that was interrupted goes on where it was; one that failed, or was not begun, is as good as new. */
+static void to_go_on(struct cop_entry *e)
+{
+	bool begun = e->state.state == COP_WORK_RUNNING || e->state.state == COP_WORK_STOPPED;
+	e->fate = begun ? COP_FATE_PREEMPTED : COP_FATE_QUEUED;
+}
+
 /* Waits in a queue: for the first time, to go on, or to be tried again. */
 static void wait_in_queue(struct cop_entry *e, const struct cop_task *t, int64_t attempts)
 {
@@ -26,8 +33,11 @@ static void wait_in_queue(struct cop_entry *e, const struct cop_task *t, int64_t
 	} else if (e->state.state == COP_WORK_FAILED && strcmp(e->state.job, e->job) == 0) {
 		failed_in_queue(e, attempts);
 	} else {
-		e->fate = e->state.attempts > 0 ? COP_FATE_PREEMPTED : COP_FATE_QUEUED;
-		cop_entry_because(e, "%s", t->reason);
+		to_go_on(e);
+		if (e->fate == COP_FATE_QUEUED && e->state.attempts > 0 && e->state.error[0])
+			cop_entry_because(e, "again, after: %s", e->state.error);
+		else
+			cop_entry_because(e, "%s", t->reason);
 	}
 }
 
@@ -39,9 +49,9 @@ static void run_in_queue(struct cop_entry *e, const struct cop_task *t, int64_t 
 		failed_in_queue(e, attempts);
 	} else if (per_task == 1 || (here && e->state.state == COP_WORK_RUNNING)) {
 		e->fate = COP_FATE_RUNNING;
-		cop_entry_because(e, "on %s", t->node);
+		cop_entry_because(e, strcmp(t->state, "SUSPENDED") == 0 ? "suspended on %s" : "on %s", t->node);
 	} else {
-		e->fate = e->state.attempts > 0 ? COP_FATE_PREEMPTED : COP_FATE_QUEUED;
+		to_go_on(e);
 		cop_entry_because(e, "in a task that runs on %s", t->node);
 	}
 }

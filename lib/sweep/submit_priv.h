@@ -5,8 +5,6 @@
 #include "base/str.h"
 #include "sweep/submit.h"
 
-#define COP_SUBMITTER "jobs/submitter.json"
-
 /* One submission under way. */
 struct cop_sending {
 	const struct cop_run *run;

@@ -26,6 +26,12 @@ int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_w
 /* Whether a replicate's dense run is done: its result validates and every checkpoint that cells need is there. */
 bool cop_dense_done(const struct cop_run *r, int64_t replicate);
 
+/*
+ * 0 where it is done. COP_EPARTIAL where it has ended and a checkpoint is missing, which cop_dense_run makes from those
+ * that are there; COP_EINPUT where it has no result that can be read. Both say so in `why` (may be NULL).
+ */
+int cop_dense_look(const struct cop_run *r, int64_t replicate, struct cop_err *why);
+
 /* Whether the checkpoint of a step is there, of this experiment and complete as far as opening it tells. */
 bool cop_dense_has(const struct cop_run *r, int64_t replicate, int64_t step);
 

@@ -57,8 +57,9 @@ static void test_under_way(void **state)
 {
 	(void)state;
 	/* one from 0 to 400, three from 100 to 200, none in 400..500, one in 500..800 */
-	struct cop_cell cells[] = {cell(1, 0, 400, NAN, "a"), cell(1, 100, 200, NAN, "a"), cell(1, 100, 200, NAN, "a"),
-				   cell(1, 100, 200, NAN, "a"), cell(1, 500, 800, NAN, "a")};
+	struct cop_cell cells[] = {cell(400, 0, 400, NAN, "a"), cell(100, 100, 200, NAN, "a"),
+				   cell(100, 50, 200, NAN, "a"), /* it waited first */
+				   cell(100, 100, 200, NAN, "a"), cell(999, 500, 800, NAN, "a")};
 	struct cop_results r = {.cell = cells, .ncells = 5};
 	struct cop_usage u;
 	cop_usage_init(&u, &r);
