@@ -72,7 +72,9 @@ int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_su
 
 static void say_submitted(const struct cop_run *run, const struct cop_submission *s)
 {
-	if (s->jobs == 0 && s->rest == 0) {
+	if (s->stuck)
+		printf("%zu cells cannot come: %s ('coppice redo', when that is mended)\n", s->stuck, s->why);
+	if (s->jobs == 0 && s->rest == 0 && s->stuck == 0) {
 		printf("nothing is missing: all %zu cells are done or in the queue\n", run->ncells);
 		return;
 	}

@@ -120,8 +120,7 @@ static bool runs_role(const char *script, const char *role)
 	return strncmp(script, role, n) == 0 && strncmp(script + n, ".sbatch", 7) == 0;
 }
 
-/* A number alone says little: another cluster has it too, or this one again, and a copied folder holds others' notes.
- */
+/* A number alone says little: another cluster has it too, or this one again, and a copied folder notes others'. */
 static bool is_task_of(const struct cop_task *t, const struct cop_submitted *job)
 {
 	return strcmp(t->job, job->id) == 0 && runs_role(t->script, job->role);

@@ -139,19 +139,37 @@ static bool has_before(const struct cop_sending *s, size_t i)
 	return fate == COP_FATE_DONE || s->wanted[before] || cop_fate_busy(fate);
 }
 
-/* Nothing that goes on is without a job that collects it, or submits more, in the end. */
+/*
+ * Nothing that goes on is without a job that collects it, or submits more, in the end. Where this process is the job
+ * that submits more, it may be the last, and does not count.
+ */
 static bool is_followed(const struct cop_ledger *l)
 {
+	char own[64];
 	bool busy = false;
+	cop_job_name(own, sizeof(own));
 	for (size_t i = 0; i < l->ndense + l->ncells; i++) {
 		const struct cop_entry *e = i < l->ndense ? &l->dense[i] : &l->cell[i - l->ndense];
 		busy = busy || (cop_fate_busy(e->fate) && e->job[0]);
 	}
-	for (size_t i = 0; i < l->njobs; i++)
-		if (l->job[i].in_queue &&
-		    (strcmp(l->job[i].role, "collect") == 0 || strcmp(l->job[i].role, "next") == 0))
+	for (size_t i = 0; i < l->njobs; i++) {
+		const struct cop_submitted *job = &l->job[i];
+		if (!job->in_queue || (strcmp(job->role, "collect") != 0 && strcmp(job->role, "next") != 0))
+			continue;
+		if (strcmp(job->id, own) != 0)
 			return true;
+		busy = true;
+	}
 	return !busy;
+}
+
+/* Counts a cell that was never submitted and cannot be: an earlier round came to nothing. */
+static void count_stuck(struct cop_sending *s, size_t i)
+{
+	struct cop_submission *done = s->done;
+	done->stuck++;
+	if (!done->why[0] && s->ledger->cell[i].reason[0])
+		snprintf(done->why, sizeof(done->why), "cell %zu %s", i, s->ledger->cell[i].reason);
 }
 
 int cop_want(struct cop_sending *s, struct cop_err *err)
@@ -172,7 +190,10 @@ int cop_want(struct cop_sending *s, struct cop_err *err)
 		if (s->run->cell[i].same_as >= 0)
 			continue;
 		bool missing = fate != COP_FATE_DONE && !cop_fate_busy(fate);
-		s->wanted[i] = (rest ? fate == COP_FATE_WAITING : missing) && has_before(s, i);
+		bool wanted = rest ? fate == COP_FATE_WAITING : missing;
+		s->wanted[i] = wanted && has_before(s, i);
+		if (wanted && !s->wanted[i])
+			count_stuck(s, i);
 		s->nwanted += s->wanted[i];
 	}
 	s->followed = is_followed(l);

@@ -21,9 +21,11 @@ struct cop_submit_options {
 
 /* What was submitted. */
 struct cop_submission {
-	size_t dense, cells;                      /* dense runs and cells */
-	size_t rest;                              /* cells that are to follow: the queue is full */
-	bool next;                                /* a job will submit them */
+	size_t dense, cells; /* dense runs and cells */
+	size_t rest;         /* cells that are to follow: the queue is full */
+	size_t stuck;  /* cells that cannot come: what they need came to nothing, and this submission leaves it so */
+	char why[640]; /* of those what it was, "dense run 1 failed: ..." */
+	bool next;     /* a job will submit them */
 	char first[COP_JOB_ID], last[COP_JOB_ID]; /* ids of the first and the last job */
 	size_t jobs;
 };

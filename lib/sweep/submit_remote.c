@@ -140,6 +140,28 @@ static bool has_checkpoint(struct known *k, const struct cop_run *r, int64_t rep
 	return k->point[k->n++].there;
 }
 
+/*
+ * Whether a dense run that is not under way will be: with the next room in the queue. What began and came to nothing a
+ * job that submits the rest leaves to the user, and may not wait for.
+ */
+static bool dense_follows(const struct cop_sending *s, int64_t replicate)
+{
+	return s->o->mode != COP_SUBMIT_REST || s->ledger->dense[replicate].fate == COP_FATE_WAITING;
+}
+
+static void leave_cell(struct cop_sending *s, size_t i, bool follows)
+{
+	struct cop_submission *done = s->done;
+	int64_t replicate = s->run->cell[i].replicate;
+	const struct cop_entry *dense = &s->ledger->dense[replicate];
+	s->wanted[i] = false;
+	done->rest += follows;
+	done->stuck += !follows;
+	if (!follows && !done->why[0])
+		snprintf(done->why, sizeof(done->why), "dense run %" PRId64 " %s%s: %s", replicate,
+			 dense->fate == COP_FATE_FAILED ? "" : "is ", cop_fate_names[dense->fate], dense->reason);
+}
+
 /* What each wanted cell has to wait for; one that waits for a dense run that is not under way is not wanted. */
 static void find_waits(struct cop_sending *s, struct cop_wait *wait)
 {
@@ -156,8 +178,7 @@ static void find_waits(struct cop_sending *s, struct cop_wait *wait)
 		bool ready = (before >= 0 || has_checkpoint(&known, r, p->replicate, r->total_steps)) &&
 			     has_checkpoint(&known, r, p->replicate, p->reset_step);
 		if (!ready && !*dense) {
-			s->wanted[i] = false;
-			s->done->rest++;
+			leave_cell(s, i, dense_follows(s, p->replicate));
 			continue;
 		}
 		if (!ready)
@@ -173,10 +194,8 @@ static void find_waits(struct cop_sending *s, struct cop_wait *wait)
 	for (size_t i = 0; i < r->ncells; i++) {
 		int64_t before = cop_cell_before(r, (int64_t)i);
 		if (s->wanted[i] && before >= 0 && !s->wanted[before] &&
-		    s->ledger->cell[before].fate != COP_FATE_DONE && !cop_fate_busy(s->ledger->cell[before].fate)) {
-			s->wanted[i] = false;
-			s->done->rest++;
-		}
+		    s->ledger->cell[before].fate != COP_FATE_DONE && !cop_fate_busy(s->ledger->cell[before].fate))
+			leave_cell(s, i, dense_follows(s, r->cell[i].replicate));
 	}
 }
 

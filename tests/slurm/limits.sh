@@ -118,6 +118,31 @@ check "never more than eight were in the queue ($most)" test "$most" -le 8
 check "each cell was submitted once" each_once eight 20
 check "the same bits" same_points local eight
 
+# what comes to nothing does not keep the job that submits the rest waiting for room
+plan half --set slurm.max_submitted=4 --set sweep.replicates=2
+mkdir -p half/dense/1/final.h5/in-the-way
+plan none --set slurm.max_submitted=1
+mkdir -p none/dense/0/final.h5/in-the-way
+plan chain --set slurm.max_submitted=2 --set sweep.rounds=3 --set 'sweep.reset=["0ep", "2it"]' --set 'sweep.quantiles=[0.3]'
+mkdir -p chain/cells/000001.h5/in-the-way
+for run in half none chain; do
+	expect "a queue too short for it all" 0 'cells wait for room in the queue: a job that follows' coppice submit $run
+done
+check "the other dense run's cells all follow, and are collected" ends half 20
+check "the rest is told why it cannot" grep -q '^20 cells cannot come: dense run 1 failed: .*final.h5.*coppice redo' half/logs/half.next-*.out
+check "a round that failed leaves the other chain alone" ends chain 3
+check "and says why" grep -qE '^[12] cells cannot come: cell [0-9]+ waits for cell 1 of the round before: (failed|lost)' chain/logs/chain.next-*.out
+check "with nothing left to wait for" until_true 60 left_none none
+check "collecting follows all the same" [ -e none/logs/none.collect-*.out ]
+check "nothing was taken for a queue that is full" test -z "$(grep -l 'takes no more' {half,none,chain}/logs/*)"
+rm -r {half/dense/1,none/dense/0}/final.h5 chain/cells/000001.h5
+for run in half none chain; do
+	expect "redo takes what is missing" 0 'submitted' coppice redo $run
+done
+check "all are done: half" ends half 40
+check "all are done: none" ends none 20
+check "all are done: chain" ends chain 6
+
 # two who submit at once
 scontrol update partition=main state=down
 for i in 1 2 3; do
