@@ -15,7 +15,7 @@ cat >toy.json <<'EOF'
             "prologue": ["export COPPICE_TEST_PROLOGUE=1"]}
 }
 EOF
-sed 's/"epochs": 1/"epochs": 12000/; s/\[0.5, 0.9\]/[0.9]/' toy.json >long.json
+sed 's/"epochs": 1/"epochs": 3000/; s/\[0.5, 0.9\]/[0.9]/' toy.json >long.json
 
 # cells_equal A B: both runs have the same cells, and all their weights and masks have the same bits
 cells_equal() {
@@ -111,6 +111,9 @@ log_of() { echo "long/logs/toy.cells-${job}_$1.out"; }
 until_true 60 task_is "$(jobs_of toy.dense)" COMPLETED
 job=$(jobs_of toy.cells)
 until_true 20 grep -q 'epoch 20 ' "$(log_of 1)" || no "the last task gets under way"
+# the first one must last until it is preempted
+until_true 20 grep -q 'epoch 20 ' "$(log_of 0)" && first=$(sed -nE 's/.*"pid":[[:space:]]*([0-9]+).*/\1/p' long/state/000000.json) &&
+	kill -STOP "$first" || no "the first task is held under way"
 scancel --signal=USR1 --batch "${job}_1"
 check "after USR1 the last task waits in the queue" until_true 10 task_is "${job}_1" 'PENDING BeginTime'
 check "the other goes on" task_is "${job}_0" RUNNING
@@ -120,6 +123,7 @@ start_soon "${job}_1"
 until_true 30 task_is "${job}_1" RUNNING || no "the task is started again"
 until_true 20 task_is "${job}_0" RUNNING || no "the first task is still running"
 urgent=$(sbatch --parsable --partition=urgent --nodes=4 --exclusive --output=/dev/null --wrap 'sleep 0.5')
+kill -CONT "$first"
 check "a preempted task waits in the queue" until_true 20 task_is "${job}_0" PENDING
 check "and saved its state" grep -q 'saved at step' "$(log_of 0)"
 until_true 10 has_left "$urgent"
