@@ -1,10 +1,30 @@
 /* Keeping the state of training while it is under way, so that a killed run goes on; see trainer.h. */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "nn/trainer.h"
+#include "store/digest.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* What is summed up so far: attributes of the root, in this order in the digest. */
+enum { SUMS = 9 };
+static const char *const sum_names[SUMS] = {"sum_loss", "sum_top1", "sum_top5", "sum_images", "seconds",
+					    "stepping", "waiting",  "images",   "joules"};
+
+/* Of what a progress file holds beside the checkpoint. */
+static uint64_t progress_digest(const struct cop_history *h, const char *identity, const double sum[SUMS])
+{
+	uint64_t hash = cop_hash(COP_HASH_START, identity, strlen(identity));
+	hash = cop_hash(hash, sum, SUMS * sizeof(*sum));
+	return cop_hash(hash, h->row, h->n * sizeof(*h->row));
+}
+
+static const char *identity_of(const struct cop_trainer *t)
+{
+	return t->identity ? t->identity : "";
+}
 
 static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_err *err)
 {
@@ -13,22 +33,13 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 	if (!rc)
 		rc = cop_history_store(f, "history", &t->history, err);
 	if (!rc)
-		rc = cop_h5_put_str(f, "/", "identity", t->identity ? t->identity : "", err);
-	const struct {
-		const char *name;
-		double v;
-	} sums[] = {{"sum_loss", t->sums.loss},
-		    {"sum_top1", (double)t->sums.top1},
-		    {"sum_top5", (double)t->sums.top5},
-		    {"sum_images", (double)t->sums.images},
-		    {"seconds", t->seconds},
-		    {"stepping", t->stepping},
-		    {"waiting", t->waiting},
-		    {"images", (double)t->images},
-		    {"joules", cop_trainer_joules(t)}};
-	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]) && !rc; i++)
-		rc = cop_h5_put_f64(f, "/", sums[i].name, sums[i].v, err);
-	return rc;
+		rc = cop_h5_put_str(f, "/", "identity", identity_of(t), err);
+	const double sum[SUMS] = {
+		t->sums.loss, (double)t->sums.top1, (double)t->sums.top5, (double)t->sums.images, t->seconds,
+		t->stepping,  t->waiting,           (double)t->images,    cop_trainer_joules(t)};
+	for (size_t i = 0; i < SUMS && !rc; i++)
+		rc = cop_h5_put_f64(f, "/", sum_names[i], sum[i], err);
+	return rc ? rc : cop_digest_store(f, "history", progress_digest(&t->history, identity_of(t), sum), err);
 }
 
 int cop_trainer_save(struct cop_trainer *t, struct cop_err *err)
@@ -45,40 +56,18 @@ int cop_trainer_save(struct cop_trainer *t, struct cop_err *err)
 	return cop_h5_commit(f, err);
 }
 
-/* What a progress file holds beside the checkpoint, read whole before the trainer is touched. */
+/* A progress file, read whole before the trainer is touched. */
 struct progress {
 	struct cop_checkpoint checkpoint;
 	struct cop_history history;
-	struct cop_loss sums;
-	double seconds, stepping, waiting, images, joules;
+	double sum[SUMS];
 };
-
-static int load_sums(struct cop_h5 *f, struct progress *p, struct cop_err *err)
-{
-	double top1 = 0, top5 = 0, images = 0;
-	const struct {
-		const char *name;
-		double *v;
-	} sums[] = {{"sum_loss", &p->sums.loss}, {"sum_top1", &top1},      {"sum_top5", &top5},
-		    {"sum_images", &images},     {"seconds", &p->seconds}, {"stepping", &p->stepping},
-		    {"waiting", &p->waiting},    {"images", &p->images},   {"joules", &p->joules}};
-	for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
-		int rc = cop_h5_get_f64(f, "/", sums[i].name, sums[i].v, err);
-		if (rc)
-			return rc;
-	}
-	p->sums.top1 = (int64_t)top1;
-	p->sums.top5 = (int64_t)top5;
-	p->sums.images = (int64_t)images;
-	return 0;
-}
 
 static int check_identity(struct cop_h5 *f, const struct cop_trainer *t, const struct progress *p, struct cop_err *err)
 {
 	char *identity = NULL;
 	int rc = cop_h5_get_str(f, "/", "identity", &identity, err);
-	if (!rc && (strcmp(identity, t->identity ? t->identity : "") != 0 ||
-		    strcmp(p->checkpoint.hash, t->hash ? t->hash : "") != 0))
+	if (!rc && (strcmp(identity, identity_of(t)) != 0 || strcmp(p->checkpoint.hash, t->hash ? t->hash : "") != 0))
 		rc = cop_fail(err, COP_EINPUT, "'%s' belongs to other work", t->progress_path);
 	free(identity);
 	return rc;
@@ -95,10 +84,23 @@ static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_e
 		rc = check_identity(f, t, p, err);
 	if (!rc)
 		rc = cop_history_load(f, "history", &p->history, err);
+	for (size_t i = 0; i < SUMS && !rc; i++)
+		rc = cop_h5_get_f64(f, "/", sum_names[i], &p->sum[i], err);
 	if (!rc)
-		rc = load_sums(f, p, err);
+		rc = cop_digest_check(f, "history", progress_digest(&p->history, identity_of(t), p->sum), err);
 	cop_h5_close(f);
 	return rc ? rc : cop_trainer_rewind(t, &p->checkpoint, NULL, err);
+}
+
+static void take_sums(struct cop_trainer *t, const double sum[SUMS])
+{
+	t->sums = (struct cop_loss){
+		.loss = sum[0], .top1 = (int64_t)sum[1], .top5 = (int64_t)sum[2], .images = (int64_t)sum[3]};
+	t->seconds = sum[4];
+	t->stepping = sum[5];
+	t->waiting = sum[6];
+	t->images = (int64_t)sum[7];
+	t->joules = sum[8];
 }
 
 void cop_trainer_resume(struct cop_trainer *t, bool *found)
@@ -114,12 +116,7 @@ void cop_trainer_resume(struct cop_trainer *t, bool *found)
 		cop_history_release(&t->history);
 		t->history = p.history;
 		p.history = (struct cop_history){0};
-		t->sums = p.sums;
-		t->seconds = p.seconds;
-		t->stepping = p.stepping;
-		t->waiting = p.waiting;
-		t->images = (int64_t)p.images;
-		t->joules = p.joules;
+		take_sums(t, p.sum);
 		*found = true;
 	}
 	cop_checkpoint_release(&p.checkpoint);

@@ -4,9 +4,9 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/checkpoint.h"
+#include "store/digest.h"
 #include "store/row_fields.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,6 @@ const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
 
 /* More epochs, or layers, than anybody trains: a damaged size must not ask for all memory. */
 enum { ROWS_MAX = 10000000 };
-enum { DIGEST_TEXT = 17 };
 
 #define FIELD(kind, name)                                   \
 	{                                                   \
@@ -198,7 +197,7 @@ int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count 
 }
 
 /* Over all that cop_cell_read gives: what is too small for a checksum of its own, or an attribute, has none in HDF5. */
-static void digest(const struct cop_cell *c, char text[DIGEST_TEXT])
+static uint64_t digest(const struct cop_cell *c)
 {
 	const char *hash = c->hash ? c->hash : "";
 	uint64_t h = cop_hash(COP_HASH_START, hash, strlen(hash));
@@ -213,26 +212,12 @@ static void digest(const struct cop_cell *c, char text[DIGEST_TEXT])
 		h = cop_hash(h, &c->layer[i].total, sizeof(c->layer[i].total));
 		h = cop_hash(h, &c->layer[i].nnz, sizeof(c->layer[i].nnz));
 	}
-	snprintf(text, DIGEST_TEXT, "%016" PRIx64, h);
+	return h;
 }
 
 int cop_cell_store_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err)
 {
-	char text[DIGEST_TEXT];
-	digest(c, text);
-	return cop_h5_put_str(f, "/", "digest", text, err);
-}
-
-static int check_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err)
-{
-	char text[DIGEST_TEXT], *stored = NULL;
-	int rc = cop_h5_get_str(f, "/", "digest", &stored, err);
-	digest(c, text);
-	if (!rc && strcmp(text, stored) != 0)
-		rc = cop_fail(err, COP_EINPUT, "'%s' is damaged: what it holds is not what its digest was made of",
-			      cop_h5_path(f));
-	free(stored);
-	return rc;
+	return cop_digest_store(f, "/", digest(c), err);
 }
 
 static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
@@ -290,7 +275,7 @@ int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
 	if (!rc)
 		rc = cop_layers_load(f, "layers", &c->layer, &c->nlayers, err);
 	if (!rc)
-		rc = check_digest(f, c, err);
+		rc = cop_digest_check(f, "/", digest(c), err);
 	cop_h5_close(f);
 	if (rc)
 		cop_cell_release(c);

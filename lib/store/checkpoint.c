@@ -1,7 +1,9 @@
 /* Checkpoints and masks; see checkpoint.h. */
 #include "store/checkpoint.h"
 
+#include "base/hash.h"
 #include "base/mem.h"
+#include "store/digest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ int cop_store_tensors(struct cop_h5 *f, const char *group, const struct cop_layo
 	int rc = store_order(f, group, l, err);
 	for (size_t i = 0; i < l->n && !rc; i++)
 		rc = store_tensor(f, group, &l->tensor[i], arena, deflate, err);
-	return rc;
+	return rc || !l->n ? rc : cop_digest_store(f, group, cop_digest_tensors(l, arena), err);
 }
 
 static int load_one_layout(struct cop_h5 *f, const char *group, const char *name, struct cop_layout *l,
@@ -90,6 +92,8 @@ int cop_load_known(struct cop_h5 *f, const char *group, const struct cop_layout 
 			rc = cop_h5_read(f, path, COP_H5_F32, t->count, arena + t->offset, err);
 		free(path);
 	}
+	if (!rc && l->n && cop_digest_wanted(f))
+		rc = cop_digest_check(f, group, cop_digest_tensors(l, arena), err);
 	return rc;
 }
 
@@ -149,6 +153,16 @@ static int store_slots(struct cop_h5 *f, const struct cop_checkpoint *c, struct 
 	return rc;
 }
 
+/* Of what stands at the root; the tensors have digests of their own. */
+static uint64_t root_digest(const struct cop_checkpoint *c)
+{
+	const char *experiment = c->experiment ? c->experiment : "", *hash = c->hash ? c->hash : "";
+	uint64_t h = cop_hash(COP_HASH_START, hash, strlen(hash));
+	h = cop_hash(h, experiment, strlen(experiment));
+	h = cop_hash(h, &c->step, sizeof(c->step));
+	return cop_hash(h, &c->epoch, sizeof(c->epoch));
+}
+
 int cop_checkpoint_store(struct cop_h5 *f, const struct cop_checkpoint *c, struct cop_err *err)
 {
 	int rc = cop_store_tensors(f, "params", &c->params, c->param, 0, err);
@@ -164,7 +178,7 @@ int cop_checkpoint_store(struct cop_h5 *f, const struct cop_checkpoint *c, struc
 		rc = cop_h5_put_str(f, "/", "experiment", c->experiment ? c->experiment : "", err);
 	if (!rc)
 		rc = cop_h5_put_str(f, "/", "experiment_hash", c->hash ? c->hash : "", err);
-	return rc;
+	return rc ? rc : cop_digest_store(f, "/", root_digest(c), err);
 }
 
 int cop_checkpoint_write(const char *path, const struct cop_checkpoint *c, struct cop_err *err)
@@ -215,6 +229,8 @@ int cop_checkpoint_load(struct cop_h5 *f, struct cop_checkpoint *c, bool slots, 
 		rc = cop_h5_get_str(f, "/", "experiment", &c->experiment, err);
 	if (!rc)
 		rc = cop_h5_get_str(f, "/", "experiment_hash", &c->hash, err);
+	if (!rc && cop_digest_wanted(f))
+		rc = cop_digest_check(f, "/", root_digest(c), err);
 	if (rc)
 		cop_checkpoint_release(c);
 	return rc;

@@ -1,6 +1,7 @@
 /*
  * Checkpoints, masks and the tensors of a cell, as docs/files.md lays them out: /params/LAYER/TENSOR with attribute
- * `prunable`, /buffers/…, /optimizer/SLOT/…, /masks/….
+ * `prunable`, /buffers/…, /optimizer/SLOT/…, /masks/…. Root and groups of tensors have a `digest`, which is checked as
+ * they are read: another one is COP_EINPUT, and so is none in a file that coppice wrote.
  */
 #ifndef COP_STORE_CHECKPOINT_H
 #define COP_STORE_CHECKPOINT_H

@@ -435,11 +435,17 @@ static void test_truncated(void **state)
 	}
 }
 
+static void set_attribute(hid_t object, const char *attribute, int64_t v)
+{
+	hid_t a = H5Aopen(object, attribute, H5P_DEFAULT);
+	assert_true(object >= 0 && a >= 0 && H5Awrite(a, H5T_NATIVE_INT64, &v) >= 0);
+	H5Aclose(a);
+}
+
 static void set_number(const char *path, const char *attribute, int64_t v)
 {
-	hid_t f = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), a = H5Aopen(f, attribute, H5P_DEFAULT);
-	assert_true(f >= 0 && a >= 0 && H5Awrite(a, H5T_NATIVE_INT64, &v) >= 0);
-	H5Aclose(a);
+	hid_t f = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+	set_attribute(f, attribute, v);
 	H5Fclose(f);
 }
 
@@ -543,6 +549,93 @@ static void test_flipped_bits(void **state)
 	cop_h5_close(f);
 }
 
+/* The contents of c.h5, so that a bit of them can be flipped where it lies. */
+struct bytes {
+	char *data;
+	size_t n;
+	int flipped;
+};
+
+/* Flips a bit of the byte at `at`; reading must find the file damaged, or fail over what it says. */
+static void flip_at(struct bytes *b, size_t at, int bit, const char *what)
+{
+	struct cop_err err = {0};
+	b->data[at] ^= (char)(1 << bit);
+	assert_int_equal(cop_write_file("x.h5", b->data, b->n, &err), 0);
+	b->data[at] ^= (char)(1 << bit);
+	if (read_checkpoint("x.h5", &err) != COP_EINPUT || !strstr(err.msg, "'x.h5' is damaged"))
+		fail_msg("bit %d of %s, at %zu of the file: '%s'", bit, what, at, err.msg);
+	b->flipped++;
+}
+
+/* Where `wanted` lies, which is nowhere else. */
+static size_t find_bytes(const struct bytes *b, const void *wanted, size_t n, const char *what)
+{
+	const char *at = memmem(b->data, b->n, wanted, n);
+	if (!at || memmem(at + 1, b->n - (size_t)(at + 1 - b->data), wanted, n))
+		fail_msg("%s is not once in the file", what);
+	return (size_t)(at - b->data);
+}
+
+/* A small tensor: a bit of its first, middle and last value, signs and least digits among them. */
+static int flip_tensor(struct cop_h5 *f, const char *name, void *user, struct cop_err *err)
+{
+	int rank;
+	int64_t dim[COP_RANK_MAX];
+	float v[1024];
+	size_t count = 1;
+	assert_int_equal(cop_h5_shape(f, name, &rank, dim, err), 0);
+	for (int i = 0; i < rank; i++)
+		count *= (size_t)dim[i];
+	if (count > 1024)
+		return 0;
+	assert_int_equal(cop_h5_read(f, name, COP_H5_F32, count, v, err), 0);
+	size_t at = find_bytes(user, v, count * sizeof(*v), name);
+	flip_at(user, at, 0, name);
+	flip_at(user, at + count / 2 * sizeof(*v) + 2, 5, name);
+	flip_at(user, at + count * sizeof(*v) - 1, 7, name);
+	return 0;
+}
+
+static int flip_if_tensor(struct cop_h5 *f, const char *path, void *user, struct cop_err *err)
+{
+	return strncmp(path, "order/", 6) == 0 ? 0 : flip_tensor(f, path, user, err);
+}
+
+/* What is too small for a checksum of HDF5's own: each small tensor, and the attributes. */
+static void test_flipped_small_bits(void **state)
+{
+	(void)state;
+	struct bytes b = {0};
+	struct cop_h5 *f;
+	struct cop_err err = {0};
+	const int64_t step = 12345678901;
+	const double epoch = 0.1;
+	assert_int_equal(cop_read_file("c.h5", &b.data, &b.n, &err), 0);
+	assert_int_equal(cop_h5_open(&f, "c.h5", COP_CHECKPOINT_FORMAT, &err), 0);
+	assert_int_equal(cop_h5_visit(f, "/", flip_if_tensor, &b, &err), 0);
+	cop_h5_close(f);
+	/* of params, two slots and the buffers */
+	assert_int_equal(b.flipped, 3 * (3 * 3 + 1));
+	flip_at(&b, find_bytes(&b, &step, sizeof(step), "step"), 3, "step");
+	flip_at(&b, find_bytes(&b, &epoch, sizeof(epoch), "epoch") + 6, 2, "epoch");
+	flip_at(&b, find_bytes(&b, "0123456789abcdef", 16, "hash") + 8, 0, "hash");
+	flip_at(&b, find_bytes(&b, "{\"name\": \"caf", 13, "experiment") + 3, 0, "experiment");
+	free(b.data);
+	copy("c.h5", "x.h5", SIZE_MAX);
+	hid_t h = H5Fopen("x.h5", H5F_ACC_RDWR, H5P_DEFAULT), d = H5Dopen2(h, "params/a2/bias", H5P_DEFAULT);
+	set_attribute(d, "prunable", 1);
+	H5Dclose(d);
+	H5Fclose(h);
+	refused(0, "x.h5", "is damaged: what params holds is not");
+	copy("c.h5", "x.h5", SIZE_MAX);
+	drop_attribute("x.h5", "digest");
+	refused(0, "x.h5", "lacks attribute 'digest'");
+	/* whoever makes a checkpoint without coppice need not know of digests */
+	drop_attribute("x.h5", "coppice");
+	assert_int_equal(read_checkpoint("x.h5", &err), 0);
+}
+
 /* What is begun and given up, and what cannot be begun, leaves nothing. */
 static void test_abandoned(void **state)
 {
@@ -586,10 +679,15 @@ int main(void)
 {
 	/* the later tests spoil copies of what the first ones wrote */
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_checkpoint),    cmocka_unit_test(test_cell),
-		cmocka_unit_test(test_mask),          cmocka_unit_test(test_results),
-		cmocka_unit_test(test_no_such_files), cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_heads),         cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_checkpoint),
+		cmocka_unit_test(test_cell),
+		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_results),
+		cmocka_unit_test(test_no_such_files),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_flipped_bits),
+		cmocka_unit_test(test_flipped_small_bits),
 		cmocka_unit_test(test_abandoned),
 	};
 	return cmocka_run_group_tests(tests, enter_folder, leave_folder);

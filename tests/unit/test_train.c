@@ -495,6 +495,22 @@ static void test_stopping(void **state)
 	t.hash = "the same";
 	cop_trainer_resume(&t, &found);
 	assert_true(found);
+	const double sum[2] = {t.sums.loss, t.seconds};
+	for (int k = 0; k < 2; k++) {
+		char *file, *at;
+		size_t len;
+		assert_int_equal(cop_read_file(progress_path, &file, &len, &err), 0);
+		assert_non_null(at = memmem(file, len, &sum[k], sizeof(sum[k])));
+		at[3] ^= 4; /* another sum, and nothing else is amiss */
+		assert_int_equal(cop_write_file(progress_path, file, len, &err), 0);
+		cop_trainer_resume(&t, &found);
+		assert_false(found);
+		at[3] ^= 4;
+		assert_int_equal(cop_write_file(progress_path, file, len, &err), 0);
+		free(file);
+		cop_trainer_resume(&t, &found);
+		assert_true(found);
+	}
 	assert_int_equal(truncate(progress_path, 3000), 0);
 	cop_trainer_resume(&t, &found);
 	assert_false(found);
