@@ -78,8 +78,10 @@ static int load_all_dense(struct cop_h5 *f, struct cop_results *r, struct cop_er
 	enum { REPLICATES_MAX = 10000 };
 	int rc = 0;
 	H5G_info_t info;
-	if (!cop_h5_has(f, "dense") || H5Gget_info_by_name(cop_h5_id(f), "dense", &info, H5P_DEFAULT) < 0)
+	if (!cop_h5_has(f, "dense"))
 		return 0;
+	if (H5Gget_info_by_name(cop_h5_id(f), "dense", &info, H5P_DEFAULT) < 0)
+		return cop_h5_fail(err, COP_EINPUT, f, "cannot read group", "dense");
 	r->dense = cop_xcalloc(info.nlinks, sizeof(*r->dense));
 	for (int64_t k = 0; k < REPLICATES_MAX && r->ndense < info.nlinks && !rc; k++) {
 		char *group = cop_xasprintf("dense/%" PRId64, k);

@@ -46,11 +46,12 @@ fresh() {
 	: >"$1/log"
 }
 
-# What is kept for good, and so must be whole: not the states of work, nor what is only locked, or lists what was sent.
+# What is kept for good, and so must be whole: not the states of work and who submits, nor what is only locked, or lists
+# what was sent.
 files() { # files FOLDER [FIND'S CONDITION...]
 	(cd "$1/run" 2>/dev/null &&
 		find . -type f ! -path './state/*' ! -name '.*' ! -path './logs/*' ! -path ./jobs/lock \
-			! -path './jobs/*.list' "${@:2}" | sort)
+			! -path './jobs/*.list' ! -path ./jobs/submitter.json "${@:2}" | sort)
 }
 
 reference() {
@@ -106,7 +107,7 @@ complete() {
 	}
 	sound "$1" || return 1
 	# who crashes cannot clean up; 'collect' does
-	left=$(find "$1/run" -name '*.damaged' -o -name '*.tmp')
+	left=$(find "$1/run" -name '*.damaged' -o -name '*.tmp' -o -name submitter.json)
 	[ "${2:-}" != crash ] || left=
 	[ -z "$left" ] || {
 		echo "left behind: $left"

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
+#include <pwd.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -555,6 +556,18 @@ int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t 
 {
 	REAL(posix_spawnp);
 	return FAILS(PROCESS, "posix_spawnp") ? EAGAIN : real(pid, file, actions, attributes, argv, env);
+}
+
+/* ---- the C library asserts that it finds memory while it reads /etc/nsswitch.conf ---- */
+
+struct passwd *getpwuid(uid_t id)
+{
+	REAL(getpwuid);
+	bool was = inside;
+	inside = true;
+	struct passwd *user = real(id);
+	inside = was;
+	return user;
 }
 
 /* ---- libslurm, which only the caller, a module that was loaded for itself, can see ---- */
