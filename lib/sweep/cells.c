@@ -152,10 +152,23 @@ static int keep_earlier(struct cop_cells *g, struct axes *a, const struct cop_ce
 	return 0;
 }
 
+/* Without a number; `reset` is the experiment's. */
+static struct cop_point point_at(const struct axes *a, size_t at)
+{
+	const struct cop_sweep_config *s = &a->e->sweep;
+	size_t k = at % s->reset.n, q = at / s->reset.n % s->quantiles.n;
+	return (struct cop_point){.replicate = (int64_t)(at / s->reset.n / s->quantiles.n),
+				  .round = s->rounds > 1 ? (int64_t)q + 1 : 1,
+				  .quantile = s->quantiles.v[q],
+				  .reset = s->reset.v[k],
+				  .reset_step = a->step[k],
+				  .same_as = -1,
+				  .before = -1};
+}
+
 int cop_cells_make(struct cop_cells *g, const struct cop_experiment *e, int64_t steps_per_epoch,
 		   const struct cop_layout *params, const struct cop_cells *earlier, struct cop_err *err)
 {
-	const struct cop_sweep_config *s = &e->sweep;
 	struct axes a;
 	*g = (struct cop_cells){.steps_per_epoch = steps_per_epoch, .total_steps = e->train.epochs * steps_per_epoch};
 	int rc = open_axes(&a, e, steps_per_epoch, err);
@@ -163,12 +176,7 @@ int cop_cells_make(struct cop_cells *g, const struct cop_experiment *e, int64_t 
 	if (!rc)
 		rc = keep_earlier(g, &a, earlier, err);
 	for (size_t i = 0; i < a.places && !rc; i++) {
-		size_t k = i % s->reset.n, q = i / s->reset.n % s->quantiles.n;
-		struct cop_point p = {.replicate = (int64_t)(i / s->reset.n / s->quantiles.n),
-				      .round = s->rounds > 1 ? (int64_t)q + 1 : 1,
-				      .quantile = s->quantiles.v[q],
-				      .reset = s->reset.v[k],
-				      .reset_step = a.step[k]};
+		struct cop_point p = point_at(&a, i);
 		if (a.at[i] < 0)
 			add_point(g, &a, &p, i);
 	}
@@ -177,6 +185,52 @@ int cop_cells_make(struct cop_cells *g, const struct cop_experiment *e, int64_t 
 	} else {
 		link_rounds(g, &a);
 		find_equals(g, &a, params);
+	}
+	release_axes(&a);
+	return rc;
+}
+
+/* Fills place_of, the place of each number, or a->places; returns how many of `known` have one. */
+static size_t settle(struct axes *a, const struct cop_point *known, size_t n, size_t *place_of)
+{
+	size_t kept = 0, next = 0;
+	for (size_t i = 0; i < a->places; i++)
+		place_of[i] = a->places;
+	for (size_t i = 0; i < n; i++) {
+		size_t at, number = (size_t)known[i].index;
+		if (number >= a->places || place_of[number] < a->places || !find_place(a, &known[i], &at) ||
+		    a->at[at] >= 0)
+			continue;
+		place_of[number] = at;
+		a->at[at] = known[i].index;
+		kept++;
+	}
+	for (size_t at = 0; at < a->places; at++) {
+		if (a->at[at] >= 0)
+			continue;
+		while (place_of[next] < a->places)
+			next++;
+		place_of[next] = at;
+	}
+	return kept;
+}
+
+int cop_cells_restore(struct cop_cells *g, const struct cop_experiment *e, int64_t steps_per_epoch,
+		      const struct cop_point *known, size_t n, size_t *kept, struct cop_err *err)
+{
+	struct axes a;
+	*g = (struct cop_cells){.steps_per_epoch = steps_per_epoch, .total_steps = e->train.epochs * steps_per_epoch};
+	int rc = open_axes(&a, e, steps_per_epoch, err);
+	if (!rc) {
+		size_t *place_of = cop_xcalloc(a.places, sizeof(*place_of));
+		*kept = settle(&a, known, n, place_of);
+		g->cell = cop_xcalloc(a.places, sizeof(*g->cell));
+		for (size_t i = 0; i < a.places; i++) {
+			struct cop_point p = point_at(&a, place_of[i]);
+			add_point(g, &a, &p, place_of[i]);
+		}
+		link_rounds(g, &a);
+		free(place_of);
 	}
 	release_axes(&a);
 	return rc;

@@ -39,6 +39,14 @@ int cop_cells_write(const struct cop_cells *g, const char *path, struct cop_err 
 int cop_cells_read(struct cop_cells *g, const char *path, const struct cop_experiment *e, struct cop_err *err)
 	COP_CHECKED;
 
+/*
+ * The grid of an experiment whose list is lost, out of the cells that are known: `n` of them, each with its number and
+ * all but `reset`. The places that are left get the numbers that are left, in order. *kept: how many were in the grid,
+ * at a number and a place that no other had before. same_as is not found out. COP_EINPUT as above. Release *g.
+ */
+int cop_cells_restore(struct cop_cells *g, const struct cop_experiment *e, int64_t steps_per_epoch,
+		      const struct cop_point *known, size_t n, size_t *kept, struct cop_err *err) COP_CHECKED;
+
 void cop_cells_release(struct cop_cells *g); /* {0} is allowed */
 
 #endif

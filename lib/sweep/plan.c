@@ -9,6 +9,7 @@
 #include "nn/trainer.h"
 #include "sweep/batch.h"
 #include "sweep/lock.h"
+#include "sweep/recover.h"
 #include "sweep/staging.h"
 
 #include <inttypes.h>
@@ -63,14 +64,32 @@ static int compare_earlier(const struct cop_experiment *was, const struct cop_ex
 	return 0;
 }
 
+/* The list of an earlier plan's cells; where it is lost or damaged their results tell the numbers. */
+static int read_grid(const struct cop_experiment *was, const char *path, int64_t steps_per_epoch,
+		     struct cop_cells *earlier, struct cop_err *err)
+{
+	struct cop_err why = {0};
+	char *file = cop_xasprintf("%s/cells.json", path);
+	int rc = cop_cells_read(earlier, file, was, &why);
+	free(file);
+	if (!rc)
+		return 0;
+	if (why.code != COP_EINPUT)
+		return cop_fail(err, why.code, "%s", why.msg);
+	size_t known = 0;
+	rc = cop_cells_recover(earlier, was, path, steps_per_epoch, &known, err);
+	if (!rc)
+		cop_warn("%s: %zu of %zu cells keep the numbers that their results have, the others are numbered anew",
+			 why.msg, known, earlier->n);
+	return rc;
+}
+
 /* *earlier becomes the grid of an earlier plan of the folder, whose cells keep their numbers. */
-static int read_earlier(const struct cop_experiment *e, const char *path, struct cop_cells *earlier,
-			struct cop_err *err)
+static int read_earlier(const struct cop_experiment *e, const char *path, int64_t steps_per_epoch,
+			struct cop_cells *earlier, struct cop_err *err)
 {
 	struct cop_experiment was;
-	struct cop_err why = {0};
-	char *file = cop_xasprintf("%s/experiment.json", path), *cells = cop_xasprintf("%s/cells.json", path),
-	     *text = NULL;
+	char *file = cop_xasprintf("%s/experiment.json", path), *text = NULL;
 	size_t len;
 	int rc = 0;
 	if (!cop_exists(file))
@@ -81,17 +100,11 @@ static int read_earlier(const struct cop_experiment *e, const char *path, struct
 	if (rc)
 		goto out;
 	rc = compare_earlier(&was, e, path, err);
-	/* results say themselves which cell they are, so a list that is lost costs at most their order */
-	if (!rc && cop_cells_read(earlier, cells, &was, &why)) {
-		if (why.code == COP_EINPUT)
-			cop_warn("%s: the cells are numbered anew", why.msg);
-		else
-			rc = cop_fail(err, why.code, "%s", why.msg);
-	}
+	if (!rc)
+		rc = read_grid(&was, path, steps_per_epoch, earlier, err);
 	cop_experiment_release(&was);
 out:
 	free(text);
-	free(cells);
 	free(file);
 	return rc;
 }
@@ -210,7 +223,7 @@ static int plan_into(struct cop_experiment *e, const char *path, const struct co
 	if (!rc)
 		rc = check_training(e, &info, steps_per_epoch, &graph, err);
 	if (!rc)
-		rc = read_earlier(e, path, &earlier, err);
+		rc = read_earlier(e, path, steps_per_epoch, &earlier, err);
 	if (!rc)
 		rc = cop_cells_make(&grid, e, steps_per_epoch, &graph.params, &earlier, err);
 	if (!rc)

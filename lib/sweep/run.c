@@ -41,6 +41,9 @@ static int read_run(struct cop_run *r, struct cop_err *err)
 	int rc = read_experiment(r, err);
 	if (!rc)
 		rc = cop_cells_read(&grid, cells, &r->experiment, err);
+	if (rc == COP_EINPUT && r->text)
+		rc = cop_context(err,
+				 "the grid is lost or damaged ('coppice plan' makes it again, by what results say)");
 	if (!rc) {
 		r->steps_per_epoch = grid.steps_per_epoch;
 		r->total_steps = grid.total_steps;

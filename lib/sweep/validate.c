@@ -20,9 +20,23 @@ struct finding {
 	enum { UNTRIED, BEGUN, KNOWN } state;
 	bool valid;
 	char reason[REASON];
+	struct cop_point who; /* as the file says */
 };
 
-static int probe(const struct cop_run *r, const char *path, int64_t index, struct cop_err *err)
+/* `points`: whether the grid says which cell a file should be. */
+struct job {
+	const struct cop_run *run;
+	bool points;
+};
+
+static bool is_ours(const struct job *j, int64_t index, const struct cop_cell *c)
+{
+	if (j->points)
+		return cop_run_owns(j->run, &j->run->cell[index], c);
+	return strcmp(c->hash, j->run->hash) == 0 && c->row.index == index;
+}
+
+static int probe(const struct job *j, const char *path, int64_t index, struct cop_point *who, struct cop_err *err)
 {
 	struct stat st;
 	struct cop_cell c;
@@ -30,21 +44,27 @@ static int probe(const struct cop_run *r, const char *path, int64_t index, struc
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		return cop_fail(err, COP_EINPUT, "'%s' is no regular file", path);
 	int rc = cop_cell_probe(path, &c, err);
-	if (!rc && !cop_run_owns(r, &r->cell[index], &c))
+	if (!rc && !is_ours(j, index, &c))
 		rc = cop_fail(err, COP_EINPUT, "'%s' belongs to another experiment or cell", path);
+	if (!rc)
+		*who = (struct cop_point){.index = c.row.index,
+					  .replicate = c.row.replicate,
+					  .round = c.row.round,
+					  .quantile = c.row.quantile,
+					  .reset_step = c.row.reset_step};
 	cop_cell_release(&c);
 	return rc;
 }
 
 /* own: in a process of its own */
-static void find(const struct cop_run *r, int64_t index, struct finding *f, bool own)
+static void find(const struct job *j, int64_t index, struct finding *f, bool own)
 {
 	struct cop_err err = {0};
-	char *path = cop_run_cell(r, index);
+	char *path = cop_run_cell(j->run, index);
 	f->state = BEGUN;
 	if (own)
 		cop_reader_begin();
-	f->valid = probe(r, path, index, &err) == 0;
+	f->valid = probe(j, path, index, &f->who, &err) == 0;
 	snprintf(f->reason, sizeof(f->reason), "%.*s", REASON - 1, f->valid ? "" : err.msg);
 	f->state = KNOWN;
 	free(path);
@@ -80,7 +100,7 @@ static size_t count_untried(const struct finding *f, size_t n)
 }
 
 /* Shares the untried files out to processes: HDF5 is used by one thread at a time, and may crash. */
-static void find_by_processes(const struct cop_run *r, const int64_t *index, size_t n, struct finding *f)
+static void find_by_processes(const struct job *j, const int64_t *index, size_t n, struct finding *f)
 {
 	pid_t child[PROCESSES];
 	size_t children = 1 + count_untried(f, n) / FILES_EACH;
@@ -92,14 +112,15 @@ static void find_by_processes(const struct cop_run *r, const int64_t *index, siz
 			continue;
 		for (size_t k = p; k < n; k += children)
 			if (f[k].state == UNTRIED)
-				find(r, index[k], &f[k], true);
+				find(j, index[k], &f[k], true);
 		_exit(0);
 	}
 	for (size_t p = 0; p < children; p++)
-		await(child[p], r, index, p, n, children, f);
+		await(child[p], j->run, index, p, n, children, f);
 }
 
-char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n)
+/* who: NULL where it is not asked for */
+static char **find_all(const struct job *j, const int64_t *index, size_t n, struct cop_point *who)
 {
 	char **why = cop_xcalloc(n, sizeof(*why));
 	size_t bytes = n * sizeof(struct finding), left = n, before = 0;
@@ -107,7 +128,7 @@ char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n)
 	if (n > 0)
 		shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	while (shared != MAP_FAILED && left && left != before) {
-		find_by_processes(r, index, n, shared);
+		find_by_processes(j, index, n, shared);
 		before = left;
 		left = count_untried(shared, n);
 	}
@@ -115,10 +136,22 @@ char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n)
 		struct finding *f = shared == MAP_FAILED ? &one : &shared[k];
 		/* where no process can be had */
 		if (shared == MAP_FAILED || f->state == UNTRIED)
-			find(r, index[k], f, false);
+			find(j, index[k], f, false);
 		why[k] = f->valid ? NULL : cop_xstrdup(f->reason);
+		if (who)
+			who[k] = f->who;
 	}
 	if (shared != MAP_FAILED)
 		munmap(shared, bytes);
 	return why;
+}
+
+char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n)
+{
+	return find_all(&(struct job){r, true}, index, n, NULL);
+}
+
+char **cop_identify(const struct cop_run *r, const int64_t *index, size_t n, struct cop_point *who)
+{
+	return find_all(&(struct job){r, false}, index, n, who);
 }

@@ -12,4 +12,11 @@
  */
 char **cop_validate(const struct cop_run *r, const int64_t *index, size_t n);
 
+/*
+ * The same for files of which nobody knows any more which cells they should be, as long as they are of the run's
+ * experiment and say the number that their name has; run->cell is not looked at. who[k], where the answer is NULL:
+ * which point of the grid the file says it is, without `reset`.
+ */
+char **cop_identify(const struct cop_run *run, const int64_t *index, size_t n, struct cop_point *who);
+
 #endif

@@ -39,6 +39,23 @@ check "printing again leaves nothing more" test "$lists" = "$(ls moved/jobs | wc
 sed -i 's/"quantile":\t0.9/"quantile":\t0.8/' moved/cells.json
 expect "an edited grid is noticed" 2 "cell 1 is not what experiment.json says" coppice status moved
 
+# the list of a grid that has grown is lost: results say which cells they are
+cp -r run grown
+three=("${tiny[@]}" --set 'sweep.quantiles=[0.5,0.7,0.9]')
+coppice run "$demo" -o grown "${three[@]}" >/dev/null 2>&1 || no "a grid that has grown"
+cp grown/cells.json list
+rm grown/cells.json
+expect "status names the remedy" 2 "'coppice plan' makes it again.*cells.json" coppice status grown
+expect "a list that is lost is made again" 0 "cells.json.*: 3 of 3 cells keep the numbers" \
+	coppice plan "$demo" -o grown "${three[@]}" --no-timing
+check "the same one" cmp list grown/cells.json
+expect "and nothing else is" 0 "^ *3 of 3 cells done" coppice status grown
+echo '{' >grown/cells.json
+truncate -s 3000 grown/cells/000001.h5
+expect "one that is damaged, beside a damaged result" 0 "2 of 3 cells keep the numbers" \
+	coppice plan "$demo" -o grown "${three[@]}" --no-timing
+check "the same again" cmp list grown/cells.json
+
 touch "run/cells/.000001.h5.$(hostname).99999999.1.tmp" "run/cells/.000001.h5.elsewhere.1.1.tmp"
 coppice collect run >/dev/null
 check "what a killed process left is swept" test ! -e "run/cells/.000001.h5.$(hostname).99999999.1.tmp"

@@ -178,6 +178,66 @@ static void test_bad_rounds(void **state)
 	}
 }
 
+/* The numbers of a grid that has grown twice, out of some of its cells. */
+static void test_restore(void **state)
+{
+	(void)state;
+	static const char now[] = "\"quantiles\": [0.5, 0.7, 0.9], \"reset\": [\"0ep\", \"1ep\"]";
+	struct cop_cells first, second, g, back;
+	struct cop_experiment e;
+	struct cop_err err = {0};
+	struct cop_point known[8];
+	size_t kept;
+	load(&e, now);
+	must_make(&first, "\"quantiles\": [0.9], \"reset\": [\"1ep\"]", NULL);
+	must_make(&second, "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\"]", &first);
+	must_make(&g, now, &second);
+	assert_int_equal(g.n, 6);
+	/* all but any one of them tell that one's number, too */
+	for (size_t lost = 0; lost < 6; lost++) {
+		size_t n = 0;
+		for (size_t i = 6; i-- > 0;)
+			if (i != lost)
+				known[n++] = g.cell[i];
+		assert_int_equal(cop_cells_restore(&back, &e, STEPS, known, n, &kept, &err), 0);
+		assert_int_equal(kept, 5);
+		assert_int_equal(back.n, 6);
+		for (size_t i = 0; i < 6; i++)
+			assert_true(back.cell[i].index == (int64_t)i && back.cell[i].quantile == g.cell[i].quantile &&
+				    back.cell[i].reset_step == g.cell[i].reset_step &&
+				    strcmp(back.cell[i].reset, g.cell[i].reset) == 0);
+		cop_cells_release(&back);
+	}
+	/* what is not in the grid, comes twice, or has a number beyond it is passed over */
+	known[0] = known[1] = known[2] = known[3] = known[4] = g.cell[2];
+	known[1].index = 4;
+	known[2].quantile = 0.7;
+	known[3].quantile = 0.6;
+	known[3].index = 1;
+	known[4].quantile = 0.9;
+	known[4].index = 6;
+	assert_int_equal(cop_cells_restore(&back, &e, STEPS, known, 5, &kept, &err), 0);
+	assert_int_equal(kept, 1);
+	assert_true(back.n == 6 && back.cell[2].quantile == g.cell[2].quantile &&
+		    back.cell[2].reset_step == g.cell[2].reset_step);
+	/* what is left takes what numbers are left, each place once */
+	for (size_t i = 0; i < 6; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_true(back.cell[i].quantile != back.cell[k].quantile ||
+				    back.cell[i].reset_step != back.cell[k].reset_step);
+	cop_cells_release(&back);
+	/* a restored grid can grow like any other */
+	assert_int_equal(cop_cells_restore(&back, &e, STEPS, g.cell, 6, &kept, &err), 0);
+	cop_cells_release(&second);
+	must_make(&second, "\"quantiles\": [0.5, 0.7, 0.8, 0.9], \"reset\": [\"0ep\", \"1ep\"]", &back);
+	assert_true(second.n == 8 && second.cell[0].quantile == 0.9 && second.cell[7].quantile == 0.8);
+	cop_cells_release(&back);
+	cop_cells_release(&g);
+	cop_cells_release(&second);
+	cop_cells_release(&first);
+	cop_experiment_release(&e);
+}
+
 /* The list with one word of it replaced must not be read. */
 static void damaged(const char *text, const char *word, const char *other, const struct cop_experiment *e)
 {
@@ -231,8 +291,9 @@ static void test_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_expand), cmocka_unit_test(test_growing),    cmocka_unit_test(test_same),
-		cmocka_unit_test(test_rounds), cmocka_unit_test(test_bad_rounds), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_expand),  cmocka_unit_test(test_growing),    cmocka_unit_test(test_same),
+		cmocka_unit_test(test_rounds),  cmocka_unit_test(test_bad_rounds), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_restore),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
