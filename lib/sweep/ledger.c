@@ -179,7 +179,14 @@ static bool has_submitter(const struct cop_run *run)
 	return s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known);
 }
 
-int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err)
+static bool all_done(const struct cop_ledger *l)
+{
+	return cop_ledger_count(l->dense, l->ndense, COP_FATE_DONE) == l->ndense &&
+	       cop_ledger_count(l->cell, l->ncells, COP_FATE_DONE) == l->ncells;
+}
+
+/* jobs: ask the queue even where that can change no entry. */
+static int open_ledger(struct cop_ledger *l, const struct cop_run *run, bool jobs, struct cop_err *err)
 {
 	*l = (struct cop_ledger){.run = run,
 				 .ndense = (size_t)run->experiment.sweep.replicates,
@@ -191,7 +198,8 @@ int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_
 	int rc = cop_submitted_read(run, &l->job, &l->njobs, err);
 	if (!rc) {
 		read_files(l);
-		rc = cop_ledger_ask(l, err);
+		/* its controller may be far, or down */
+		rc = jobs || !all_done(l) ? cop_ledger_ask(l, err) : 0;
 	}
 	for (size_t i = 0; i < l->ncells && !rc; i++)
 		if (run->cell[i].same_as >= 0)
@@ -201,6 +209,16 @@ int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_
 	if (rc)
 		cop_ledger_release(l);
 	return rc;
+}
+
+int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err)
+{
+	return open_ledger(l, run, false, err);
+}
+
+int cop_ledger_open_jobs(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err)
+{
+	return open_ledger(l, run, true, err);
 }
 
 void cop_ledger_release(struct cop_ledger *l)

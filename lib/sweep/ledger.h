@@ -52,12 +52,19 @@ struct cop_ledger {
 	struct cop_submitted *job;
 	size_t njobs;
 	bool submitting;       /* a process of this host computes cells, one after the other */
-	bool queue_known;      /* whether the queue could be asked where one was needed */
-	char queue_error[256]; /* why it could not, also where none was known to be needed; else "" */
+	bool queue_known;      /* whether the queue could be asked, where there is one */
+	bool queue_needed;     /* whether jobs are known of that may be in it */
+	char queue_error[256]; /* why it could not be asked; else "" */
 };
 
-/* Reads files, the ledger and, where jobs were submitted to one, the queue once. Release it. */
+/*
+ * Reads files, the ledger and, where there is one and something is not done, the queue once. Release it. Where a queue
+ * cannot be asked that is no error here.
+ */
 int cop_ledger_open(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err) COP_CHECKED;
+
+/* The same, and asks for the jobs that are in the queue even where all is done. */
+int cop_ledger_open_jobs(struct cop_ledger *l, const struct cop_run *run, struct cop_err *err) COP_CHECKED;
 void cop_ledger_release(struct cop_ledger *l);
 
 /* How many entries have a fate. */

@@ -272,12 +272,15 @@ int cop_ledger_ask(struct cop_ledger *l, struct cop_err *err)
 	for (size_t i = 0; i < n; i++)
 		ids[i] = id[i];
 	const struct cop_question q = {.ids = ids, .n = n, .folder = folder};
+	l->queue_needed = n > 0;
 	/* where no job is known the queue is asked for those that were handed to sbatch, if there is one */
 	if (n || cop_slurm_configured()) {
-		if (!cop_scheduler_find("slurm", &slurm, &why) && !slurm->query(&q, &a, &why)) {
+		int found = cop_scheduler_find("slurm", &slurm, &why);
+		if (!found && !slurm->query(&q, &a, &why)) {
 			rc = apply_answer(l, &a, err);
 		} else {
-			l->queue_known = n == 0;
+			/* without a way to SLURM nobody submits from here, and slurm.conf alone is no queue */
+			l->queue_known = found && !n;
 			snprintf(l->queue_error, sizeof(l->queue_error), "%.*s", (int)sizeof(l->queue_error) - 1,
 				 why.msg);
 		}

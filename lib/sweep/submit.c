@@ -177,12 +177,12 @@ int cop_want(struct cop_sending *s, struct cop_err *err)
 	const struct cop_ledger *l = s->ledger;
 	bool busy = in_queue(l->dense, l->ndense) || in_queue(l->cell, l->ncells);
 	bool rest = s->o->mode == COP_SUBMIT_REST || (s->o->mode == COP_SUBMIT_ALL && busy);
-	if (!l->queue_known)
+	if (!l->queue_known && l->queue_needed)
 		return cop_fail(err, COP_EFAILED,
 				"jobs of '%s' were submitted before and the queue cannot be asked: %s", s->run->path,
 				l->queue_error);
 	/* it may hold what nobody noted: a job whose answer was lost, or that was handed to sbatch */
-	if (l->queue_error[0] && strcmp(s->o->scheduler->name, "slurm") == 0)
+	if (!l->queue_known && strcmp(s->o->scheduler->name, "slurm") == 0)
 		return cop_fail(err, COP_EFAILED, "cannot submit '%s': the queue cannot be asked: %s", s->run->path,
 				l->queue_error);
 	for (size_t i = 0; i < l->ncells; i++) {

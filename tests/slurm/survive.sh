@@ -73,12 +73,21 @@ coppice submit few >submit.out 2>&1 &
 submit=$!
 coppice redo run >redo.out 2>&1 &
 redo=$!
+coppice status few >few.out 2>&1 &
+few=$!
+coppice cancel run >cancel.out 2>&1 &
+cancel=$!
 check "a task that cannot be requeued waits" until_true 30 says 0 "waits for SLURM's controller"
 wait $status
 check "without a controller status ends well" test $? = 0
 check "says so" grep -q 'the queue could not be asked .*Unable to contact slurm controller' status.out
 check "and what files know" grep -q '6 of 7 cells running' status.out
 check "of the cell that died too" grep -qE '^cell 0 +failed .*ended by signal 9' status.out
+wait $few
+check "so does status of what was never submitted" grep -q 'the queue could not be asked .*Unable to contact' few.out
+wait $cancel
+check "cancel fails" test $? = 1
+check "and says that it ended no jobs" grep -q "were not ended, for it cannot be asked .*Unable to contact" cancel.out
 wait $submit
 check "submit fails" test $? = 1
 check "and says why" grep -q "Unable to contact slurm controller" submit.out
