@@ -98,6 +98,9 @@ struct cop_scheduler {
 	int (*query)(const struct cop_question *q, struct cop_answer *a, struct cop_err *err);
 	/* Ends a job and all of its tasks, or one of them ("12_3"); one that has ended is no error. NULL: cannot. */
 	int (*cancel)(const char *id, struct cop_err *err);
+	/* The script of a job or task ("12_3") in the queue, as it was when it was submitted; the caller frees *text.
+	   NULL: cannot. */
+	int (*script)(const char *id, char **text, struct cop_err *err);
 	/* NULL: has none. */
 	int (*limits)(struct cop_limits *limits, struct cop_err *err);
 };

@@ -231,6 +231,16 @@ static int slurm_cancel(const char *id, struct cop_err *err)
 	return rc ? cop_context(err, "cannot cancel job %s", id) : 0;
 }
 
+/* libslurm's function for it has changed its arguments between releases. */
+static int slurm_script(const char *id, char **text, struct cop_err *err)
+{
+	*text = NULL;
+	int rc = check_ids(id, true, false, err);
+	if (!rc)
+		rc = cop_commands_script(id, text, err);
+	return rc ? cop_context(err, "cannot read the script of job %s", id) : 0;
+}
+
 static int slurm_limits(struct cop_limits *limits, struct cop_err *err)
 {
 	int rc = way == WAY_MODULE ? module->limits(limits, err) : cop_commands_limits(limits, err);
@@ -242,5 +252,6 @@ const struct cop_scheduler cop_slurm_scheduler = {
 	.submit = slurm_submit,
 	.query = slurm_query,
 	.cancel = slurm_cancel,
+	.script = slurm_script,
 	.limits = slurm_limits,
 };

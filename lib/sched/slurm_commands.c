@@ -135,6 +135,25 @@ int cop_commands_cancel(const char *id, struct cop_err *err)
 	return rc;
 }
 
+int cop_commands_script(const char *id, char **text, struct cop_err *err)
+{
+	struct cop_args args = {0}, env = {0};
+	cop_args_add(&args, "scontrol");
+	cop_args_add(&args, "write");
+	cop_args_add(&args, "batch_script");
+	cop_args_add(&args, "%s", id);
+	cop_args_add(&args, "-");
+	cop_environment_of_commands(&env);
+	int rc = run(&args, &env, NULL, text, err);
+	if (rc) {
+		free(*text);
+		*text = NULL;
+	}
+	cop_args_release(&args);
+	cop_args_release(&env);
+	return rc;
+}
+
 /* The value of "KEY = VALUE" in scontrol's text; `value` stays as it is where the key is missing. */
 static void find_value(const char *text, const char *key, char *value, size_t size)
 {

@@ -33,8 +33,8 @@ extern const char *const cop_fate_names[COP_FATES];
 struct cop_submitted {
 	char scheduler[16], role[16], id[COP_JOB_ID]; /* role: "dense", "cells", "collect", "next" */
 	char list[64]; /* name of the file of indices in RUN/jobs, or "": position p is cell offset + p */
-	int64_t offset, count, per_task, tasks;
-	int64_t in_queue; /* how many of its tasks wait or run; not in the file */
+	int64_t offset, count, per_task, tasks; /* per_task 0: not known, each task may do any of them */
+	int64_t in_queue;                       /* how many of its tasks wait or run; not in the file */
 };
 
 struct cop_entry {
@@ -75,7 +75,7 @@ bool cop_fate_busy(enum cop_fate fate);
 
 /*
  * Makes of `found`, a job that somebody handed to sbatch and that has tasks up to number tasks-1 in the queue, what
- * coppice would have noted of it. Whether it is one of the run's scripts.
+ * coppice would have noted of it; per_task is 0 where no argument says it. Whether it is one of the run's scripts.
  */
 bool cop_submitted_found(const struct cop_run *run, const struct cop_found *found, int64_t tasks,
 			 struct cop_submitted *s);

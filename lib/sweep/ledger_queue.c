@@ -1,6 +1,7 @@
 /* The queue's word on a run's work; see ledger_priv.h. */
 #include "sweep/ledger_priv.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -103,7 +104,7 @@ static struct cop_entry *entry_at(const struct share *s, int64_t position)
 /* task: NULL where the queue has it no more. */
 static void apply_to_share(const struct share *s, int64_t number, const struct cop_task *task)
 {
-	int64_t first = number * s->job->per_task, end = first + s->job->per_task;
+	int64_t each = s->job->per_task, first = number * each, end = each ? first + each : s->job->count;
 	for (int64_t p = first; p < end && p < s->job->count; p++) {
 		struct cop_entry *e = entry_at(s, p);
 		if (e && task)
@@ -145,9 +146,11 @@ static int apply_job(struct cop_ledger *l, struct cop_submitted *job, const stru
 		if (!work || t < 0 || t >= job->tasks)
 			continue;
 		seen[t] = true;
-		apply_to_share(&s, t, &task[i]);
+		/* the end of a task of which nobody knows what it did says nothing */
+		if (job->per_task || task[i].phase != COP_PHASE_ENDED)
+			apply_to_share(&s, t, &task[i]);
 	}
-	for (int64_t t = 0; t < job->tasks && !rc && work; t++)
+	for (int64_t t = 0; t < job->tasks && !rc && work && job->per_task; t++)
 		if (!seen[t])
 			apply_to_share(&s, t, NULL);
 	free(seen);
@@ -228,29 +231,57 @@ static bool has_successor(const struct cop_ledger *l, size_t job)
 	return false;
 }
 
+/*
+ * How many cells a task has where no argument says it: the script does, which may have been written anew since the job
+ * was submitted. `task` is one of the job's tasks. 0 where that script cannot be had.
+ */
+static int64_t per_task_of(const struct cop_scheduler *slurm, const struct cop_task *task)
+{
+	static const char key[] = "--per-task \"${4:-";
+	char name[COP_JOB_ID + 24], *text = NULL;
+	struct cop_err why = {0};
+	snprintf(name, sizeof(name), task->task < 0 ? "%s" : "%s_%" PRId64, task->job, task->task);
+	if (slurm->script(name, &text, &why)) {
+		cop_debug("%s", why.msg);
+		return 0;
+	}
+	const char *at = strstr(text, key);
+	int64_t n = at ? strtoll(at + strlen(key), NULL, 10) : 0;
+	free(text);
+	return n > 0 ? n : 0;
+}
+
 /* Jobs in the queue that run this run's scripts and were not noted: somebody handed these to sbatch. */
-static void add_found(struct cop_ledger *l, const struct cop_answer *a)
+static void add_found(struct cop_ledger *l, const struct cop_answer *a, const struct cop_scheduler *slurm)
 {
 	size_t cap = l->njobs;
 	for (size_t i = 0; i < a->nfound; i++) {
 		int64_t tasks = 0;
+		const struct cop_task *one = NULL;
 		if (is_noted(l, &a->found[i]))
 			continue;
-		for (size_t k = 0; k < a->ntasks; k++)
-			if (strcmp(a->task[k].job, a->found[i].job) == 0 && a->task[k].task >= tasks)
-				tasks = a->task[k].task + 1;
+		for (size_t k = 0; k < a->ntasks; k++) {
+			if (strcmp(a->task[k].job, a->found[i].job) != 0)
+				continue;
+			one = a->task[k].phase != COP_PHASE_ENDED ? &a->task[k] : one;
+			tasks = a->task[k].task >= tasks ? a->task[k].task + 1 : tasks;
+		}
 		l->job = cop_grow(l->job, &cap, l->njobs + 1, sizeof(*l->job));
-		if (cop_submitted_found(l->run, &a->found[i], tasks, &l->job[l->njobs]))
-			l->njobs++;
+		if (!cop_submitted_found(l->run, &a->found[i], tasks, &l->job[l->njobs]))
+			continue;
+		struct cop_submitted *job = &l->job[l->njobs++];
+		if (!job->per_task && one)
+			job->per_task = per_task_of(slurm, one);
 	}
 }
 
 /* What the queue answers goes to the entries. */
-static int apply_answer(struct cop_ledger *l, const struct cop_answer *a, struct cop_err *err)
+static int apply_answer(struct cop_ledger *l, const struct cop_answer *a, const struct cop_scheduler *slurm,
+			struct cop_err *err)
 {
 	int64_t attempts = l->run->experiment.slurm.max_attempts;
 	int rc = 0;
-	add_found(l, a);
+	add_found(l, a, slurm);
 	/* newest first: a redo's task speaks for its cell before the one that it replaces */
 	for (size_t i = l->njobs; i > 0 && !rc; i--)
 		if (is_slurm(&l->job[i - 1]))
@@ -277,7 +308,7 @@ int cop_ledger_ask(struct cop_ledger *l, struct cop_err *err)
 	if (n || cop_slurm_configured()) {
 		int found = cop_scheduler_find("slurm", &slurm, &why);
 		if (!found && !slurm->query(&q, &a, &why)) {
-			rc = apply_answer(l, &a, err);
+			rc = apply_answer(l, &a, slurm, err);
 		} else {
 			/* without a way to SLURM nobody submits from here, and slurm.conf alone is no queue */
 			l->queue_known = found && !n;

@@ -111,8 +111,7 @@ bool cop_submitted_found(const struct cop_run *run, const struct cop_found *foun
 	if (role == 1) {
 		s->offset = number_or(next_argument(&rest), 0);
 		s->count = number_or(next_argument(&rest), s->count);
-		s->per_task = number_or(next_argument(&rest), run->experiment.slurm.cells_per_task);
-		s->per_task = s->per_task ? s->per_task : 1;
+		s->per_task = number_or(next_argument(&rest), 0);
 	}
 	free(command);
 	return role < 4;

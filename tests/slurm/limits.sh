@@ -30,6 +30,7 @@ fake() {
 	} >"$1/sbatch"
 	chmod +x "$1/sbatch"
 }
+by_commands() { COPPICE_SLURM=sbatch "$@"; }
 through() { COPPICE_SLURM=sbatch PATH=$PWD/$1:$PATH "${@:2}"; } # through FAKE COMMAND...
 
 # the reference: all 100 cells on this machine
@@ -207,6 +208,24 @@ check "all are there" [ "$(queue_of dying | wc -l)" -eq 22 ]
 check "cancel takes all out" coppice cancel dying
 check "and nothing is left" left_none dying
 scontrol update partition=main state=up
+
+# jobs by hand know their cells by the script as it was when they were submitted
+fake blind </dev/null
+printf '#!/bin/bash\n[ "$1" != write ] || exit 1\nexec %s "$@"\n' "$(command -v scontrol)" >blind/scontrol
+chmod +x blind/scontrol
+scontrol update partition=main state=down
+plan hand --set slurm.cells_per_task=4
+dense=$(sbatch --parsable hand/jobs/dense.sbatch)
+sbatch --dependency="afterok:$dense" --array=0-1 hand/jobs/cells.sbatch >/dev/null
+plan hand --set slurm.cells_per_task=2
+check "two tasks of four are eight cells, whatever was planned since" status_has hand '^ +8 of 20 cells queued'
+check "and so through squeue" by_commands status_has hand '^ +8 of 20 cells queued'
+check "without the script it may be any cell" through blind status_has hand '20 of 20 cells queued'
+expect "then nothing is submitted twice" 0 '0 dense, 0 cells' through blind coppice submit hand
+expect "submitting adds the twelve" 0 '0 dense, 12 cells' coppice submit hand
+scontrol update partition=main state=up
+check "all are done" ends hand 20
+check "each once" never_again hand
 
 # what waits for ever
 plan never

@@ -231,11 +231,11 @@ static void test_found(void **state)
 	(void)state;
 	check_found("dense.sbatch", "dense 12 '' 0 3 1 3");
 	check_found("dense.sbatch /a b/jobs/dense-0000.list", "dense 12 'dense-0000.list' 0 3 1 3");
-	check_found("cells.sbatch", "cells 12 '' 0 20 4 3");
+	check_found("cells.sbatch", "cells 12 '' 0 20 0 3");
 	check_found("cells.sbatch  0 20 1", "cells 12 '' 0 20 1 3");
 	check_found("cells.sbatch /a b/jobs/cells-0001.list 5 7 2", "cells 12 'cells-0001.list' 5 7 2 3");
-	check_found("cells.sbatch cells-0001.list", "cells 12 'cells-0001.list' 0 20 4 3");
-	check_found("cells.sbatch  0 20 0", "cells 12 '' 0 20 1 3");
+	check_found("cells.sbatch cells-0001.list", "cells 12 'cells-0001.list' 0 20 0 3");
+	check_found("cells.sbatch  0 20 0", "cells 12 '' 0 20 0 3");
 	check_found("collect.sbatch", "collect 12 '' 0 20 1 3");
 	check_found("next.sbatch", "next 12 '' 0 20 1 3");
 	check_found("cells.sbatch.old", "");
