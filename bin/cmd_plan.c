@@ -1,5 +1,6 @@
 /* coppice plan: an experiment file and a folder become a run. */
 #include "base/json.h"
+#include "base/log.h"
 #include "commands.h"
 #include "planning.h"
 #include "report/text.h"
@@ -165,26 +166,38 @@ static bool says_yes(void)
 	return first == 'y' || first == 'Y';
 }
 
-/* Work beyond cost.ask_hours wants a word of agreement. Of what has no known speed nothing can be said. */
+/* Of what has no known speed nothing can be said but that; a limit of 0 asks about any work. */
+static bool is_beyond(const struct cop_run *r, double hours, double most)
+{
+	char limit[COP_NUMBER_TEXT];
+	if (!isnan(hours) || most <= 0)
+		return !(hours <= most);
+	cop_warn("the limit of %s %s ('cost.ask_hours') was not checked: no speed is known",
+		 cop_text_hours(most, limit), hours_of(r));
+	return false;
+}
+
+/* Work beyond cost.ask_hours wants a word of agreement. */
 static int agree(const struct cop_run *r, void *user, struct cop_err *err)
 {
 	struct args *a = user;
-	char hours[COP_NUMBER_TEXT], limit[COP_NUMBER_TEXT], wall[COP_NUMBER_TEXT];
+	char about[COP_NUMBER_TEXT + 16] = "an unknown number of", number[COP_NUMBER_TEXT], limit[COP_NUMBER_TEXT],
+				     wall[COP_NUMBER_TEXT], lasts[COP_NUMBER_TEXT + 32] = "";
 	int rc = cop_cost_estimate(r, &a->how, &a->cost, err);
-	double most = r->experiment.cost.ask_hours;
-	if (rc || a->yes || !(cop_cost_hours(r, &a->cost) > most))
+	double most = r->experiment.cost.ask_hours, hours = cop_cost_hours(r, &a->cost);
+	if (rc || a->yes || !is_beyond(r, hours, most))
 		return rc;
-	cop_text_hours(cop_cost_hours(r, &a->cost), hours);
+	if (!isnan(hours)) {
+		snprintf(about, sizeof(about), "about %s", cop_text_hours(hours, number));
+		snprintf(lasts, sizeof(lasts), " and lasts %s at least", cop_text_duration(a->cost.wall_seconds, wall));
+	}
 	cop_text_hours(most, limit);
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
 		return cop_fail(err, COP_EINPUT,
-				"'%s' takes about %s %s, and beyond %s ('cost.ask_hours') somebody has to agree: "
-				"--yes does",
-				r->experiment.name, hours, hours_of(r), limit);
-	fprintf(stderr,
-		"this sweep takes about %s %s and lasts %s at least; beyond %s ('cost.ask_hours') it wants a yes: go "
-		"on? [y/N] ",
-		hours, hours_of(r), cop_text_duration(a->cost.wall_seconds, wall), limit);
+				"'%s' takes %s %s, and beyond %s ('cost.ask_hours') somebody has to agree: --yes does",
+				r->experiment.name, about, hours_of(r), limit);
+	fprintf(stderr, "this sweep takes %s %s%s; beyond %s ('cost.ask_hours') it wants a yes: go on? [y/N] ", about,
+		hours_of(r), lasts, limit);
 	return says_yes() ? 0 : cop_fail(err, COP_EFAILED, "nothing was planned");
 }
 

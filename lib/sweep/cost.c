@@ -8,6 +8,8 @@
 #include "nn/models.h"
 #include "nn/schedule.h"
 #include "sweep/batch.h"
+#include "sweep/catalog.h"
+#include "sweep/work.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -50,21 +52,67 @@ static int threads_of(const struct cop_experiment *e, int64_t together)
 	return (int)(e->device.threads && (double)e->device.threads < share ? (double)e->device.threads : share);
 }
 
-/* Seconds of a run from `step` to the end, on its share of a task's cores. Without steps there is nothing to time. */
-static double run_seconds(const struct counting *n, int64_t step, int64_t together)
+/* Seconds of `steps` steps and of a look at so many images, of one of so many runs that share a task's cores. */
+static double work_seconds(const struct counting *n, int64_t steps, double looks, int64_t together)
 {
 	/* a forward pass is about a third of a training step */
 	static const double pass = 1.0 / 3;
-	const struct cop_run *r = n->run;
-	const struct cop_experiment *e = &r->experiment;
+	const struct cop_experiment *e = &n->run->experiment;
 	const struct cop_speed *s = &n->cost->speed;
+	double images = (double)steps * (double)e->train.batch + pass * looks;
+	double cores = fmin(threads_of(e, together), (double)e->slurm.cpus / (double)together);
+	return images / (s->images_per_second / s->threads * cores);
+}
+
+/* Seconds of a run from `step` to the end. Without steps there is nothing to time. */
+static double run_seconds(const struct counting *n, int64_t step, int64_t together)
+{
+	const struct cop_run *r = n->run;
 	int64_t left = r->total_steps - step;
 	/* validated before the first step, after each epoch, and once more at the end with the test */
 	double epochs = (double)left / (double)r->steps_per_epoch,
-	       looks = (double)e->data.validation * (epochs + 2) + (double)n->info->n[COP_SPLIT_TEST];
-	double images = (double)left * (double)e->train.batch + pass * looks;
-	double cores = fmin(threads_of(e, together), (double)e->slurm.cpus / (double)together);
-	return r->total_steps ? images / (s->images_per_second / s->threads * cores) : 0;
+	       looks = (double)r->experiment.data.validation * (epochs + 2) + (double)n->info->n[COP_SPLIT_TEST];
+	return r->total_steps ? work_seconds(n, left, looks, together) : 0;
+}
+
+/* The dense run's checkpoint before `step`. */
+static int64_t saved_before(const struct cop_run *r, int64_t step)
+{
+	int64_t before = 0;
+	for (size_t i = 0; i < r->ncells; i++)
+		if (r->cell[i].reset_step < step && r->cell[i].reset_step > before)
+			before = r->cell[i].reset_step;
+	return before;
+}
+
+static bool is_missing(const struct cop_run *r, int64_t replicate, int64_t step)
+{
+	return !cop_dense_has(r, replicate, step);
+}
+
+/* Steps of a dense run that has ended, again, for checkpoints that it lacks: each from the one before it. */
+static int64_t replayed_steps(const struct cop_run *r, int64_t replicate)
+{
+	const struct cop_strings *reset = &r->experiment.sweep.reset;
+	int64_t steps = 0, step = r->total_steps;
+	if (is_missing(r, replicate, step))
+		steps += step - saved_before(r, step);
+	for (size_t i = 0; i < reset->n; i++) {
+		if (cop_point_parse("sweep.reset", reset->v[i], r->steps_per_epoch, &step, NULL))
+			continue;
+		if (step < r->total_steps && is_missing(r, replicate, step))
+			steps += step - saved_before(r, step);
+	}
+	return steps;
+}
+
+/* What is left of a dense run: COP_EINPUT all of it, COP_EPARTIAL some checkpoints. */
+static int look_at_dense(const struct cop_run *r, int64_t replicate)
+{
+	char *path = cop_run_dense_result(r, replicate);
+	int rc = cop_exists(path) ? cop_dense_look(r, replicate, NULL) : COP_EINPUT;
+	free(path);
+	return rc;
 }
 
 /* What is left of the dense runs; returns how long it takes. */
@@ -74,27 +122,23 @@ static double count_dense(struct counting *n)
 	double *seconds = cop_xcalloc((size_t)c->dense, sizeof(*seconds));
 	size_t left = 0;
 	for (int64_t k = 0; k < c->dense; k++) {
-		char *path = cop_run_dense_result(n->run, k);
-		if (cop_exists(path)) {
+		int state = look_at_dense(n->run, k);
+		int64_t steps = state == COP_EPARTIAL ? replayed_steps(n->run, k) : n->run->total_steps;
+		if (state == 0) {
 			c->dense_done++;
-		} else {
-			seconds[left] = run_seconds(n, 0, 1);
-			n->task_seconds += seconds[left++];
-			c->steps += n->run->total_steps;
+			continue;
 		}
-		free(path);
+		double epochs = (double)steps / (double)n->run->steps_per_epoch;
+		if (state != COP_EPARTIAL)
+			seconds[left] = run_seconds(n, 0, 1);
+		else if (steps)
+			seconds[left] = work_seconds(n, steps, (double)n->run->experiment.data.validation * epochs, 1);
+		n->task_seconds += seconds[left++];
+		c->steps += steps;
 	}
 	double wall = cop_cost_makespan(seconds, left, c->at_once);
 	free(seconds);
 	return wall;
-}
-
-static bool is_done(const struct cop_run *r, int64_t index)
-{
-	char *path = cop_run_cell(r, index);
-	bool done = cop_exists(path);
-	free(path);
-	return done;
 }
 
 /* The cells of `index` (n of them), so many to a task; returns how long they take. */
@@ -124,8 +168,10 @@ static double count_cells(struct counting *n)
 	const struct cop_run *r = n->run;
 	struct cop_cost *c = n->cost;
 	int64_t *index = cop_xcalloc(r->ncells, sizeof(*index));
-	char *cells = cop_run_file(r, "cells");
-	bool begun = cop_is_folder(cells);
+	struct cop_catalog catalog;
+	cop_catalog_open(&catalog, r);
+	/* a plan that nobody agrees to writes nothing */
+	catalog.changed = false;
 	double wall = 0;
 	for (int64_t round = 1; round <= r->experiment.sweep.rounds; round++) {
 		size_t left = 0;
@@ -134,14 +180,14 @@ static double count_cells(struct counting *n)
 			if (p->round != round)
 				continue;
 			c->same += p->same_as >= 0;
-			if (begun && is_done(r, p->index))
+			if (cop_catalog_valid(&catalog, p->index))
 				c->cells_done++;
 			else if (p->same_as < 0)
 				index[left++] = p->index;
 		}
 		wall += count_tasks(n, index, left);
 	}
-	free(cells);
+	cop_catalog_close(&catalog);
 	free(index);
 	return wall;
 }
@@ -226,7 +272,7 @@ static void count_work(const struct cop_run *r, const struct cop_dataset_info *i
 	double dense = count_dense(&n);
 	c->wall_seconds = dense + count_cells(&n);
 	/* comparing loses a NaN on the way */
-	if (r->total_steps && !isfinite(c->speed.images_per_second))
+	if (c->steps && !isfinite(c->speed.images_per_second))
 		c->wall_seconds = n.task_seconds = NAN;
 	c->core_hours = n.task_seconds / 3600 * (double)r->experiment.slurm.cpus;
 	c->gpu_hours = n.task_seconds / 3600 * (double)r->experiment.slurm.gpus;

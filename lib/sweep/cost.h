@@ -10,14 +10,14 @@
 struct cop_cost {
 	int64_t cells, dense;           /* of the grid */
 	int64_t same;                   /* of the cells: computed with another */
-	int64_t cells_done, dense_done; /* there are results already */
+	int64_t cells_done, dense_done; /* there are results that validate, and of dense runs all checkpoints */
 	int64_t tasks;                  /* of the cells that are left */
 	int64_t at_once;                /* tasks; 0: as many as there are */
 	int64_t steps;                  /* that are left to make */
 	int64_t prunable, params;       /* weights that can be pruned; all values */
 	double macs;                    /* multiply-accumulates of one image's forward pass */
 	struct cop_speed speed;
-	double core_hours, gpu_hours; /* that the tasks hold; NaN: no speed is known */
+	double core_hours, gpu_hours; /* that the tasks hold; NaN: there are steps left and no speed is known */
 	double wall_seconds;          /* the dense runs, then the cells round by round, without waiting in the queue */
 	double bytes;                 /* on disk, of all that there will be, about */
 };

@@ -78,3 +78,24 @@ expect "of one without results" 2 "'.*fresh' has no results that tell a speed" c
 check "and nothing is written" test ! -e other
 expect "without timing the hours are not known" 0 "not known: no steps were timed" coppice plan e.json -o fresh --no-timing
 expect "and nobody is asked" 0 "planned into" coppice plan e.json -o fresh --no-timing "${few[@]}"
+expect "but told" 0 "the limit of .* core-hours \('cost.ask_hours'\) was not checked: no speed is known" \
+	coppice plan e.json -o fresh --no-timing "${few[@]}"
+expect "a limit of nothing asks about what is not known" 2 "'e' takes an unknown number of core-hours, and beyond 0 " \
+	coppice plan e.json -o none --no-timing --set cost.ask_hours=0
+check "and nothing is written" test ! -e none
+expect "--yes agrees to that, too" 0 "planned into" coppice plan e.json -o none --no-timing --set cost.ask_hours=0 --yes
+expect "where nothing is left nobody is asked" 0 "= 0 steps" \
+	coppice plan e.json -o agreed --no-timing --set cost.ask_hours=0
+
+# what is done is what validates: a damaged result, and a folder in the way, are not
+cp -r plain worn
+truncate -s 3000 worn/cells/000001.h5
+rm worn/cells/000004.h5
+mkdir worn/cells/000004.h5
+expect "a damaged result and a folder are not done" 0 "of them 1 and 4 done already" coppice plan e.json -o worn --no-timing
+echo x >worn/dense/0/result.h5
+expect "nor is a dense run without a readable result" 0 "of them 0 and 4 done already; left: = 480 steps" \
+	coppice plan e.json -o worn --no-timing
+expect "a new reset point has the dense run go back" 0 "of them 0 and 6 done already; left: = 240 steps" \
+	coppice plan e.json -o plain --no-timing --set 'sweep.reset=["0ep", "1ep", "2ep"]'
+

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/checkpoint.h"
 #include "store/dataset.h"
 #include "store/results.h"
 #include "sweep/cost.h"
@@ -165,19 +166,70 @@ static void test_same_cells(void **state)
 	assert_near(c.core_hours, 4 * (2 * WHOLE + LATER) / rate / 3600);
 }
 
+static void write_cell(const struct cop_run *r, int64_t index)
+{
+	struct cop_err err = {0};
+	struct cop_layout none = {0};
+	struct cop_cell c = {.row = {.index = -1, .same_as = -1}, .hash = (char *)(uintptr_t)r->hash};
+	char *path = index < 0 ? cop_run_dense_result(r, -1 - index) : cop_run_cell(r, index);
+	if (index >= 0) {
+		const struct cop_point *p = &r->cell[index];
+		c.row.index = index;
+		c.row.round = p->round;
+		c.row.quantile = p->quantile;
+		c.row.reset_step = p->reset_step;
+	}
+	assert_int_equal(cop_cell_write(path, &c, "{}", &none, NULL, NULL, NULL, NULL, &err), 0);
+	free(path);
+}
+
+static void write_checkpoint(const struct cop_run *r, int64_t step)
+{
+	struct cop_err err = {0};
+	float one[16] = {0};
+	struct cop_checkpoint c = {.param = one, .step = step, .hash = (char *)(uintptr_t)r->hash};
+	char *path = cop_run_checkpoint(r, 0, step);
+	cop_layout_add(&c.params, "a/bias", 1, (int64_t[]){1}, false);
+	assert_int_equal(cop_checkpoint_write(path, &c, &err), 0);
+	cop_layout_release(&c.params);
+	free(path);
+}
+
 static void test_what_is_done_costs_nothing(void **state)
 {
 	(void)state;
 	struct cop_cost c;
 	struct cop_err err = {0};
+	struct cop_run r;
+	static const char more[] = "sweep.quantiles=[0.5, 0.8, 0.9]";
 	plan("run", NULL, 0);
+	assert_int_equal(cop_run_open(&r, "run", &err), 0);
+	/* a name is no result, and a folder none either */
 	assert_int_equal(cop_write_file("run/cells/000001.h5", "x", 1, &err), 0);
+	assert_int_equal(cop_mkdirs("run/cells/000002.h5", &err), 0);
 	assert_int_equal(cop_mkdirs("run/dense/0", &err), 0);
 	assert_int_equal(cop_write_file("run/dense/0/result.h5", "x", 1, &err), 0);
-	COST(&c, "run", "sweep.quantiles=[0.5, 0.8, 0.9]");
+	COST(&c, "run", more);
+	assert_true(c.cells == 6 && c.cells_done == 0 && c.dense_done == 0 && c.tasks == 6);
+	write_cell(&r, 1);
+	write_cell(&r, -1);
+	for (int64_t step = 0; step <= 40; step += step ? 30 : 10)
+		write_checkpoint(&r, step);
+	COST(&c, "run", more);
 	assert_true(c.cells == 6 && c.cells_done == 1 && c.dense_done == 1 && c.tasks == 5);
 	assert_near(c.core_hours, 4 * (3 * WHOLE + 2 * LATER) / rate / 3600);
+	assert_false(cop_exists("run/state/catalog"));
+	/* the dense run goes from step 10 to 20 and on to 30 once more: 20 steps of 30 images, 2 validations of 60 */
+	COST(&c, "run", "sweep.reset=[\"0ep\", \"3ep\", \"1ep\", \"2ep\"]");
+	assert_true(c.cells == 8 && c.cells_done == 1 && c.dense_done == 0 && c.tasks == 7);
+	assert_int_equal(c.steps, 20 + 2 * 40 + 30 + 2 * 20 + 2 * 10);
+	/* the end is lost, too: from 10 to 40 */
+	cop_remove("run/dense/0/final.h5");
+	COST(&c, "run", "name=other");
+	assert_true(c.dense_done == 0 && c.steps == 30 + 2 * 40 + 30);
 	assert_true(cop_exists("run/data.h5"));
+	cop_run_release(&r);
+	assert_int_equal(rmdir("run/cells/000002.h5"), 0);
 }
 
 static void test_makespan(void **state)
