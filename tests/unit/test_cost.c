@@ -140,7 +140,7 @@ static void test_bundles(void **state)
 	assert_near(c.core_hours, 4 * (WHOLE / rate + WHOLE / 500.0 + LATER / rate) / 3600);
 	assert_near(c.wall_seconds, WHOLE / rate + WHOLE / 500.0);
 	/* more cells than cores: each has a part of one */
-	COST(&c, "run", "slurm.cells_per_task=4", "slurm.concurrent=true", "slurm.cpus=2");
+	COST(&c, "run", "slurm.cells_per_task=4", "slurm.concurrent=true", "slurm.cpus=2", "slurm.max_running=4");
 	assert_near(c.wall_seconds, WHOLE / 1000.0 + WHOLE / 250.0);
 	assert_int_equal(c.at_once, 1);
 }
