@@ -151,11 +151,16 @@ static void print_counts(const struct cop_ledger *l)
 	printf("%s: %s\n", l->run->experiment.name, l->run->path);
 	print_fates("dense runs", l->dense, l->ndense);
 	print_fates("cells", l->cell, l->ncells);
-	size_t waiting = cop_ledger_count(l->cell, l->ncells, COP_FATE_WAITING), asked = 0;
+	size_t waiting = cop_ledger_count(l->cell, l->ncells, COP_FATE_WAITING), asked = 0, idle = 0;
+	/* those that wait without a reason were never submitted */
+	for (size_t i = 0; i < l->ncells; i++)
+		idle += l->cell[i].fate == COP_FATE_WAITING && !l->cell[i].reason[0];
 	for (size_t i = 0; i < l->njobs; i++)
 		asked += strcmp(l->job[i].role, "next") == 0 && l->job[i].in_queue;
 	if (waiting && asked)
 		printf("a job that follows will submit what waits\n");
+	else if (idle && l->njobs && l->queue_known)
+		printf("no job in the queue will submit %zu cells that wait: 'coppice submit' does\n", idle);
 	if (!l->queue_known)
 		printf("the queue could not be asked (%s): this is what the files know\n", l->queue_error);
 }

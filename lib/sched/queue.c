@@ -42,7 +42,10 @@ static void add_task(struct cop_queue *q, const struct cop_slurm_record *row, co
 	struct cop_answer *a = &q->answer;
 	a->task = cop_grow(a->task, &q->cap, a->ntasks + 1, sizeof(*a->task));
 	struct cop_task *t = &a->task[a->ntasks++];
-	*t = (struct cop_task){.task = number, .phase = phase_of(row->state, reason), .alike = place->alike};
+	*t = (struct cop_task){.task = number,
+			       .phase = phase_of(row->state, reason),
+			       .exit_code = row->exit_code,
+			       .alike = place->alike};
 	if (place->command)
 		snprintf(t->script, sizeof(t->script), "%.*s", (int)strcspn(place->command, " "), place->command);
 	snprintf(t->job, sizeof(t->job), "%u", row->job);

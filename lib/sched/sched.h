@@ -54,6 +54,7 @@ struct cop_task {
 	char reason[64]; /* why it waits; "" where unknown */
 	char node[64];
 	char script[32]; /* its script's name in the folder that was asked for; "" where it lies elsewhere */
+	int exit_code;   /* of its script, where it failed; 0: it did not, or that is not told */
 	bool alike;      /* elsewhere, in a folder of the same name: another run's */
 };
 

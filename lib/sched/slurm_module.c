@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(23, 11, 0)
@@ -277,6 +278,12 @@ static int load_jobs(time_t since, job_info_msg_t **jobs)
 	return rc;
 }
 
+static int exit_code_of(const slurm_job_info_t *j)
+{
+	int status = (int)j->exit_code;
+	return (j->job_state & JOB_STATE_BASE) == JOB_FAILED && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+}
+
 static int query(int (*each)(const struct cop_slurm_record *row, void *user), void *user, struct cop_err *err)
 {
 	/* kept: where nothing has changed slurmctld says only that */
@@ -304,7 +311,8 @@ static int query(int (*each)(const struct cop_slurm_record *row, void *user), vo
 					       .state = state_name(j->job_state),
 					       .reason = reason_name(j->state_reason),
 					       .node = j->nodes,
-					       .command = j->command};
+					       .command = j->command,
+					       .exit_code = exit_code_of(j)};
 		rc = each(&row, user);
 	}
 	return rc;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { COP_SLURM_INTERFACE = 3 };
+enum { COP_SLURM_INTERFACE = 4 };
 
 struct cop_slurm_request {
 	const struct cop_script *script; /* with nothing unknown in it */
@@ -32,6 +32,7 @@ struct cop_slurm_record {
 	const char *tasks; /* "3", "2-9%2", "0,4-6"; NULL: no array */
 	const char *state, *reason, *node;
 	const char *command; /* the script and its arguments; may be NULL */
+	int exit_code;       /* of its script, where it failed; 0: it did not, or that is not known */
 };
 
 struct cop_slurm_module {

@@ -133,6 +133,16 @@ static void read_files(struct cop_ledger *l)
 	cop_catalog_close(&catalog);
 }
 
+/* Whether a result was written so long ago that whoever did so has copied it since, or never will. */
+static bool is_copied_by_now(const struct cop_run *r, int64_t cell)
+{
+	enum { PATIENCE = 60 }; /* seconds */
+	char *path = cop_run_cell(r, cell);
+	bool late = cop_clock() - cop_changed(path) > PATIENCE;
+	free(path);
+	return late;
+}
+
 /* A cell that is the same as another goes as that one does. */
 static void follow_twin(struct cop_ledger *l, size_t i)
 {
@@ -141,12 +151,16 @@ static void follow_twin(struct cop_ledger *l, size_t i)
 	const struct cop_entry *twin = &l->cell[p->same_as];
 	if (e->fate == COP_FATE_DONE)
 		return;
+	const char *how = cop_fate_names[twin->fate];
 	*e = *twin;
-	if (twin->fate == COP_FATE_DONE)
-		e->fate = COP_FATE_WAITING;
 	e->unproven = false;
-	cop_entry_because(e, "the same as cell %" PRId64 ", %s", p->same_as,
-			  twin->fate == COP_FATE_DONE ? "whose result is not copied yet" : cop_fate_names[twin->fate]);
+	if (twin->fate == COP_FATE_DONE) {
+		bool late = is_copied_by_now(l->run, p->same_as);
+		e->fate = late ? COP_FATE_LOST : COP_FATE_WAITING;
+		how = late ? "whose result could not be copied, as the log may tell: 'coppice redo' copies it"
+			   : "whose result is not copied yet";
+	}
+	cop_entry_because(e, "the same as cell %" PRId64 ", %s", p->same_as, how);
 }
 
 /* What never began because that which it needs came to nothing is not lost: it waits. */

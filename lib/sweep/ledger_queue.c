@@ -1,6 +1,7 @@
 /* The queue's word on a run's work; see ledger_priv.h. */
 #include "sweep/ledger_priv.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -65,8 +66,11 @@ static void apply_task(struct cop_entry *e, const struct cop_task *t, int64_t pe
 	if (t->phase == COP_PHASE_ENDED) {
 		if (e->fate == COP_FATE_WAITING) {
 			e->fate = COP_FATE_LOST;
-			cop_entry_because(e, "task %s_%" PRId64 " ended as %s without a result", t->job, t->task,
-					  t->state);
+			char code[32] = "";
+			if (t->exit_code)
+				snprintf(code, sizeof(code), " with exit code %d", t->exit_code);
+			cop_entry_because(e, "task %s_%" PRId64 " ended as %s%s without a result", t->job, t->task,
+					  t->state, code);
 		}
 		return;
 	}
@@ -85,8 +89,19 @@ static void mark_lost(struct cop_entry *e, const struct cop_submitted *s)
 	cop_entry_because(e, "job %s left the queue without a result", s->id);
 }
 
+/* Names the log of the task that an entry was lost with, "12_3", where there is one: only that may tell why. */
+static void add_log(const struct cop_run *run, struct cop_entry *e, const char *role, const char *task)
+{
+	char *path = cop_xasprintf("%s/logs/%s.%s-%s.out", run->path, run->experiment.name, role, task);
+	size_t n = strlen(e->reason);
+	if (cop_exists(path))
+		snprintf(e->reason + n, sizeof(e->reason) - n, "; its log: %s", path);
+	free(path);
+}
+
 /* The entries of a job's tasks. */
 struct share {
+	const struct cop_run *run;
 	const struct cop_submitted *job;
 	struct cop_entry *entry;
 	int64_t nentries, attempts;
@@ -105,12 +120,19 @@ static struct cop_entry *entry_at(const struct share *s, int64_t position)
 static void apply_to_share(const struct share *s, int64_t number, const struct cop_task *task)
 {
 	int64_t each = s->job->per_task, first = number * each, end = each ? first + each : s->job->count;
+	char name[COP_JOB_ID + 24];
+	snprintf(name, sizeof(name), "%s_%" PRId64, s->job->id, number);
 	for (int64_t p = first; p < end && p < s->job->count; p++) {
 		struct cop_entry *e = entry_at(s, p);
-		if (e && task)
-			apply_task(e, task, s->job->per_task, s->attempts);
-		else if (e)
+		if (!e)
+			continue;
+		bool waited = e->fate == COP_FATE_WAITING;
+		if (task)
+			apply_task(e, task, each, s->attempts);
+		else
 			mark_lost(e, s->job);
+		if (waited && e->fate == COP_FATE_LOST)
+			add_log(s->run, e, s->job->role, name);
 	}
 }
 
@@ -132,7 +154,8 @@ static int apply_job(struct cop_ledger *l, struct cop_submitted *job, const stru
 		     struct cop_err *err)
 {
 	bool dense = strcmp(job->role, "dense") == 0, work = dense || strcmp(job->role, "cells") == 0;
-	struct share s = {.job = job,
+	struct share s = {.run = l->run,
+			  .job = job,
 			  .entry = dense ? l->dense : l->cell,
 			  .nentries = (int64_t)(dense ? l->ndense : l->ncells),
 			  .attempts = l->run->experiment.slurm.max_attempts};
@@ -191,8 +214,10 @@ static size_t jobs_to_ask(const struct cop_ledger *l, char (**id)[COP_JOB_ID])
 }
 
 /* What a state says of a job holds only if the queue has that task; one that was requeued is waiting, not lost. */
-static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, size_t ntasks, int64_t attempts)
+static void prove(const struct cop_ledger *l, bool dense, const struct cop_task *task, size_t ntasks)
 {
+	struct cop_entry *e = dense ? l->dense : l->cell;
+	size_t n = dense ? l->ndense : l->ncells;
 	for (size_t i = 0; i < n; i++) {
 		if (!e[i].unproven || e[i].job[0])
 			continue;
@@ -206,10 +231,12 @@ static void prove(struct cop_entry *e, size_t n, const struct cop_task *task, si
 			    (task[k].script[0] || task[k].phase != COP_PHASE_STUCK))
 				break;
 		}
-		if (k < ntasks)
-			apply_task(&e[i], &task[k], 1, attempts);
-		else
-			cop_entry_lose(&e[i]);
+		if (k < ntasks) {
+			apply_task(&e[i], &task[k], 1, l->run->experiment.slurm.max_attempts);
+			continue;
+		}
+		cop_entry_lose(&e[i]);
+		add_log(l->run, &e[i], dense ? "dense" : "cells", e[i].state.job);
 	}
 }
 
@@ -279,15 +306,14 @@ static void add_found(struct cop_ledger *l, const struct cop_answer *a, const st
 static int apply_answer(struct cop_ledger *l, const struct cop_answer *a, const struct cop_scheduler *slurm,
 			struct cop_err *err)
 {
-	int64_t attempts = l->run->experiment.slurm.max_attempts;
 	int rc = 0;
 	add_found(l, a, slurm);
 	/* newest first: a redo's task speaks for its cell before the one that it replaces */
 	for (size_t i = l->njobs; i > 0 && !rc; i--)
 		if (is_slurm(&l->job[i - 1]))
 			rc = apply_job(l, &l->job[i - 1], a->task, has_successor(l, i - 1) ? 0 : a->ntasks, err);
-	prove(l->dense, l->ndense, a->task, a->ntasks, attempts);
-	prove(l->cell, l->ncells, a->task, a->ntasks, attempts);
+	prove(l, true, a->task, a->ntasks);
+	prove(l, false, a->task, a->ntasks);
 	return rc;
 }
 

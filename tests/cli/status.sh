@@ -48,6 +48,17 @@ cp result.h5 run/dense/0/result.h5
 expect "both are mended by redo" 0 "" coppice redo run --local
 expect "all is done" 0 '4 of 4 cells done' coppice status run
 
+# a cell that is the same as another, whose copy was not made
+plan twins --set 'sweep.quantiles=[0.5, 0.500001]' || no "planning twins"
+coppice submit twins --local >/dev/null 2>&1 || no "computing twins"
+rm twins/cells/000001.h5
+touch twins/cells/000000.h5
+expect "a copy may come" 0 '1 of 2 cells waiting \(the same as cell 0, whose result is not copied yet\)' coppice status twins
+touch -d '1 hour ago' twins/cells/000000.h5
+expect "but not for an hour" 0 '^cell 1 +lost .*the same as cell 0, whose result could not be copied' coppice status twins
+expect "redo makes it" 0 "" coppice redo twins --local
+expect "all is done" 0 '2 of 2 cells done' coppice status twins
+
 # the grid grows while the dense run is under way
 sed 's/"epochs": 2/"epochs": 60/' e.json >long.json
 coppice plan long.json -o long --no-timing >/dev/null || no "planning the long one"

@@ -227,6 +227,22 @@ scontrol update partition=main state=up
 check "all are done" ends hand 20
 check "each once" never_again hand
 
+# what was lost without a word, and waits without a job that would submit it
+plan mute --set 'slurm.prologue=["exit 3"]'
+check "a task that ends before its program" coppice submit mute
+check "status names its end and its log" until_true 20 status_has mute '^dense 0 +lost .*ended as FAILED.* without a result; its log: .*/logs/mute.dense-[0-9]+_0.out'
+until_true 20 left_none mute
+scontrol update partition=main state=down
+plan alone --set slurm.max_submitted=8
+check "a queue of eight" coppice submit alone
+check "status knows what will submit the rest" status_has alone '^a job that follows will submit what waits'
+scancel --name=alone.next
+check "and that nothing will" until_true 10 status_has alone "^no job in the queue will submit 13 cells that wait: 'coppice submit' does"
+check "submitting does" coppice submit alone
+check "then it will again" status_has alone '^a job that follows will submit what waits'
+coppice cancel alone >/dev/null || no "cancelling alone"
+scontrol update partition=main state=up
+
 # what waits for ever
 plan never
 mkdir -p never/dense/0/final.h5/in-the-way
