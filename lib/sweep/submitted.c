@@ -18,6 +18,10 @@ static int read_jobs(const struct cop_run *run, cJSON **jobs, struct cop_err *er
 		rc = cop_json_read(path, jobs, err);
 	else
 		*jobs = cJSON_CreateArray();
+	if (rc == COP_EINPUT)
+		rc = cop_context(err,
+				 "the list of submitted jobs is damaged (remove it: jobs in the queue are found by the "
+				 "scripts that they run)");
 	free(path);
 	return rc;
 }

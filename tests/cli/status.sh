@@ -59,6 +59,13 @@ expect "but not for an hour" 0 '^cell 1 +lost .*the same as cell 0, whose result
 expect "redo makes it" 0 "" coppice redo twins --local
 expect "all is done" 0 '2 of 2 cells done' coppice status twins
 
+printf '[{"scheduler": "sl' >run/jobs/submitted.json
+for command in status redo cancel; do
+	expect "$command, where the list of jobs is damaged" 2 'list of submitted jobs is damaged \(remove it: ' coppice $command run
+done
+rm run/jobs/submitted.json
+expect "and removed" 0 '4 of 4 cells done' coppice status run
+
 # the grid grows while the dense run is under way
 sed 's/"epochs": 2/"epochs": 60/' e.json >long.json
 coppice plan long.json -o long --no-timing >/dev/null || no "planning the long one"
