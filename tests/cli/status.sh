@@ -60,7 +60,7 @@ expect "redo makes it" 0 "" coppice redo twins --local
 expect "all is done" 0 '2 of 2 cells done' coppice status twins
 
 printf '[{"scheduler": "sl' >run/jobs/submitted.json
-for command in status redo cancel; do
+for command in status 'redo --local' cancel; do
 	expect "$command, where the list of jobs is damaged" 2 'list of submitted jobs is damaged \(remove it: ' coppice $command run
 done
 rm run/jobs/submitted.json
