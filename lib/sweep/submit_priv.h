@@ -3,6 +3,7 @@
 #define COP_SWEEP_SUBMIT_PRIV_H
 
 #include "base/str.h"
+#include "sweep/series.h"
 #include "sweep/submit.h"
 
 /* One submission under way. */
@@ -43,6 +44,10 @@ int cop_write_list(const struct cop_run *run, const char *role, const int64_t *n
 
 /* Decides what is wanted, by the options' mode. COP_EINPUT where there is nothing to be had. */
 int cop_want(struct cop_sending *s, struct cop_err *err) COP_CHECKED;
+
+/* What each wanted cell has to wait for, (ncells); one that waits for a dense run that is not under way is not wanted.
+ */
+void cop_find_waits(struct cop_sending *s, struct cop_wait *wait);
 
 /* To a queue: everything, as far as the limits let it. */
 int cop_send_remotely(struct cop_sending *s, struct cop_err *err) COP_CHECKED;

@@ -118,87 +118,6 @@ static int send_dense(struct cop_sending *s, struct cop_err *err)
 	return rc;
 }
 
-/* The dense run's checkpoints, each looked for once. */
-struct known {
-	struct {
-		int64_t replicate, step;
-		bool there;
-	} * point;
-	size_t n, cap;
-};
-
-static bool has_checkpoint(struct known *k, const struct cop_run *r, int64_t replicate, int64_t step)
-{
-	/* what is asked for was often asked for last */
-	for (size_t i = k->n; i > 0; i--)
-		if (k->point[i - 1].replicate == replicate && k->point[i - 1].step == step)
-			return k->point[i - 1].there;
-	k->point = cop_grow(k->point, &k->cap, k->n + 1, sizeof(*k->point));
-	k->point[k->n].replicate = replicate;
-	k->point[k->n].step = step;
-	k->point[k->n].there = cop_dense_has(r, replicate, step);
-	return k->point[k->n++].there;
-}
-
-/*
- * Whether a dense run that is not under way will be: with the next room in the queue. What began and came to nothing a
- * job that submits the rest leaves to the user, and may not wait for.
- */
-static bool dense_follows(const struct cop_sending *s, int64_t replicate)
-{
-	return s->o->mode != COP_SUBMIT_REST || s->ledger->dense[replicate].fate == COP_FATE_WAITING;
-}
-
-static void leave_cell(struct cop_sending *s, size_t i, bool follows)
-{
-	struct cop_submission *done = s->done;
-	int64_t replicate = s->run->cell[i].replicate;
-	const struct cop_entry *dense = &s->ledger->dense[replicate];
-	s->wanted[i] = false;
-	done->rest += follows;
-	done->stuck += !follows;
-	if (!follows && !done->why[0])
-		snprintf(done->why, sizeof(done->why), "dense run %" PRId64 " %s%s: %s", replicate,
-			 dense->fate == COP_FATE_FAILED ? "" : "is ", cop_fate_names[dense->fate], dense->reason);
-}
-
-/* What each wanted cell has to wait for; one that waits for a dense run that is not under way is not wanted. */
-static void find_waits(struct cop_sending *s, struct cop_wait *wait)
-{
-	const struct cop_run *r = s->run;
-	struct known known = {0};
-	for (size_t i = 0; i < r->ncells; i++) {
-		const struct cop_point *p = &r->cell[i];
-		int64_t before = cop_cell_before(r, (int64_t)i);
-		wait[i] = (struct cop_wait){.dense = -1};
-		if (!s->wanted[i] || (before >= 0 && s->wanted[before]))
-			continue;
-		/* with its run under way a checkpoint that is there may just be made anew */
-		const char *dense = s->dense[p->replicate];
-		bool ready = (before >= 0 || has_checkpoint(&known, r, p->replicate, r->total_steps)) &&
-			     has_checkpoint(&known, r, p->replicate, p->reset_step);
-		if (!ready && !*dense) {
-			leave_cell(s, i, dense_follows(s, p->replicate));
-			continue;
-		}
-		if (!ready)
-			wait[i] = (struct cop_wait){.needed = true, .dense = p->replicate};
-		if (before >= 0 && cop_fate_busy(s->ledger->cell[before].fate)) {
-			const char *job = s->ledger->cell[before].job;
-			wait[i].needed = true;
-			snprintf(wait[i].job, sizeof(wait[i].job), "%.*s", (int)strcspn(job, "_"), job);
-		}
-	}
-	free(known.point);
-	/* a cell that cannot come takes the rounds behind it along */
-	for (size_t i = 0; i < r->ncells; i++) {
-		int64_t before = cop_cell_before(r, (int64_t)i);
-		if (s->wanted[i] && before >= 0 && !s->wanted[before] &&
-		    s->ledger->cell[before].fate != COP_FATE_DONE && !cop_fate_busy(s->ledger->cell[before].fate))
-			leave_cell(s, i, dense_follows(s, r->cell[i].replicate));
-	}
-}
-
 /*
  * How many tasks of an array may run, so that with the dense runs that go on beside it there are no more than
  * max_running in all. Where these take more than half of the places it is better to wait for them: *wait.
@@ -385,7 +304,7 @@ int cop_send_remotely(struct cop_sending *s, struct cop_err *err)
 	if (rc == COP_EFULL)
 		rc = 0; /* what could not go is told below */
 	if (!rc) {
-		find_waits(s, wait);
+		cop_find_waits(s, wait);
 		cop_series_make(r, s->wanted, wait, &series, &n);
 	}
 	for (size_t k = 0; k < n && !rc; k++) {
