@@ -13,8 +13,10 @@
 static void add_text(struct cop_str *b, const char *s)
 {
 	/* a fixed-length field may come from a file without its end */
-	size_t n = strnlen(s, COP_TEXT - 1);
-	if (strcspn(s, ",\"\r\n") >= n) {
+	size_t n = strnlen(s, COP_TEXT - 1), plain = 0;
+	while (plain < n && !strchr(",\"\r\n", s[plain]))
+		plain++;
+	if (plain == n) {
 		cop_str_addn(b, s, n);
 		return;
 	}
