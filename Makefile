@@ -55,7 +55,7 @@ REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
 SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 
-.PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench asan ubsan lint format fuzz install doctor deps clean help ci tests
+.PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench sanitize lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
 all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
@@ -94,13 +94,9 @@ bench: ## coppice beside numpy and PyTorch, in turn
 	@$(MAKE) --no-print-directory all
 	@tests/bench/run.sh
 
-asan: ## unit and command-line tests under AddressSanitizer
-	@$(MAKE) --no-print-directory BUILD=build/asan SAN=address CFLAGS='-O1 -g' tests
-	@SAN=address BUILD=build/asan tests/run.sh unit cli
-
-ubsan: ## unit and command-line tests under UndefinedBehaviorSanitizer
-	@$(MAKE) --no-print-directory BUILD=build/ubsan SAN=undefined CFLAGS='-O1 -g' tests
-	@SAN=undefined BUILD=build/ubsan tests/run.sh unit cli
+sanitize: ## unit and command-line tests with the address and undefined-behaviour sanitizers, both at once
+	@$(MAKE) --no-print-directory BUILD=build/sanitize SAN=address,undefined CFLAGS='-O1 -g' tests
+	@SAN=address,undefined BUILD=build/sanitize tests/run.sh unit cli
 
 fuzz: ## libFuzzer on IDX, JSON and images, FUZZ_SECONDS (600) for each; wants clang
 	@tools/deps.sh build fuzz

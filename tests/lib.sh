@@ -55,7 +55,7 @@ has_python() { "$PYTHON" -c 'import h5py, numpy' 2>/dev/null; }
 # heavy NAME: whether a sanitizer makes this test too slow to be worth it; then it is skipped
 heavy() {
 	[ -n "${SAN:-}" ] || return 1
-	skip "$1" "too slow under the sanitizer '$SAN'"
+	skip "$1" "too slow under the sanitizers ($SAN)"
 }
 
 # same_tensors A B: parameters, optimizer state, masks, history and figures of two files are the same bits

@@ -208,7 +208,7 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subpr
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 EOF
 if [ -n "${SAN:-}" ]; then
-	skip "600 MB within 64 MiB" "the sanitizer '$SAN' takes memory of its own"
+	skip "600 MB within 64 MiB" "the sanitizers ($SAN) take memory of their own"
 elif [ "$(df --output=avail -k . | tail -n 1)" -gt 2000000 ]; then
 	"$PYTHON" big.py
 	small=$("$PYTHON" peak.py coppice quantile one.h5 --grid 0.10:0.99:0.01)
