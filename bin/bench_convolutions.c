@@ -47,7 +47,7 @@ static struct cop_conv conv_of(const struct shape *s, int batch)
 				 .dilation = {1, 1},
 				 .groups = s->depthwise ? s->in_c : 1,
 				 .batch = batch,
-				 .ld = cop_leading(batch)};
+				 .ld = cop_leading(&cop_cpu_backend, batch)};
 }
 
 /* Depthwise ones move memory; the rest are products. */

@@ -5,7 +5,7 @@
 #include "base/module.h"
 #include "base/version.h"
 #include "commands.h"
-#include "compute/backend.h"
+#include "compute/cuda.h"
 #include "report/table.h"
 #include "sched/sched.h"
 #include "store/h5.h"
@@ -56,13 +56,18 @@ static void add_machine(struct cop_table *t)
 
 static void add_gpu(struct cop_table *t)
 {
-	const struct cop_backend *b;
+	const struct cop_cuda_module *cuda;
+	struct cop_cuda_found found = {0};
 	struct cop_err err = {0};
-	enum { KIND_CUDA = 2 };
-	if (cop_backend_open(KIND_CUDA, &b, &err))
+	if (cop_cuda_module(&cuda, &err) || cuda->find(&found, &err)) {
 		add(t, "GPU", false, "%s", err.msg);
+		return;
+	}
+	if (found.devices == 1)
+		add(t, "GPU", true, "%s", found.device);
 	else
-		add(t, "GPU", true, "%s", b->name);
+		add(t, "GPU", true, "%d, the first: %s", found.devices, found.device);
+	add(t, "CUDA", true, "%s; %s", found.driver, found.library);
 }
 
 static void add_slurm(struct cop_table *t)

@@ -1,19 +1,51 @@
 /* Choosing a backend; see backend.h. */
 #include "compute/backend.h"
 
-enum { KIND_AUTO, KIND_CPU, KIND_CUDA };
+#include "compute/cuda.h"
 
-int cop_leading(int batch)
+int cop_leading(const struct cop_backend *b, int batch)
 {
-	return (batch + 15) & ~15;
+	return (batch + b->leading - 1) / b->leading * b->leading;
 }
 
-int cop_backend_open(int kind, const struct cop_backend **b, struct cop_err *err)
+const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t size)
 {
-	if (kind == KIND_CUDA)
+	return b->describe(buf, size);
+}
+
+int cop_cuda_module(const struct cop_cuda_module **m, struct cop_err *err)
+{
+	const void *table;
+	int rc = cop_module_open("cuda", "cop_cuda_module", COP_CUDA_INTERFACE, &table, err);
+	if (!rc)
+		*m = table;
+	return rc;
+}
+
+static int open_cuda(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err)
+{
+	const struct cop_cuda_module *m;
+	struct cop_cuda_found found;
+	int rc = cop_cuda_module(&m, err);
+	if (!rc)
+		rc = m->find(&found, err);
+	return rc ? rc : m->open(c, b, err);
+}
+
+int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err)
+{
+	struct cop_err why = {0};
+	int rc = c->kind == COP_DEVICE_CPU ? COP_EMISSING : open_cuda(c, b, &why);
+	if (!rc)
+		return 0;
+	if (c->kind == COP_DEVICE_CUDA)
+		return cop_fail(err, why.code, "device 'cuda': %s", why.msg);
+	if (rc != COP_EMISSING)
+		return cop_fail(err, rc, "%s", why.msg);
+	if (c->precision != COP_FP32)
 		return cop_fail(
-			err, COP_EMISSING,
-			"device 'cuda': this version trains on the CPU only; set device.kind to 'auto' or 'cpu'");
+			err, COP_EINPUT,
+			"the CPU computes in fp32 only: set device.precision to 'fp32', or device.kind to 'cuda'");
 	*b = &cop_cpu_backend;
 	return 0;
 }

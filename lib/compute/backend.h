@@ -1,8 +1,9 @@
 /*
- * The backend table: what a device does for a network. Activations are (H,W,C,ld) with the images innermost: `ld` is
- * the batch rounded up to a multiple of 16, every (y,x,c) is a contiguous vector over the batch, and all channels of a
- * pixel are one contiguous panel, the right-hand side of a product. The columns from `batch` to `ld` belong to nobody:
- * they may hold anything finite and are never read into a result.
+ * The backend table: what a device does for a network. On the CPU, activations are (H,W,C,ld) with the images
+ * innermost: `ld` is the batch rounded up to a multiple of 16, every (y,x,c) is a contiguous vector over the batch, and
+ * all channels of a pixel are one contiguous panel, the right-hand side of a product. The columns from `batch` to `ld`
+ * belong to nobody: they may hold anything finite and are never read into a result. On a GPU they are (N,H,W,C) with
+ * the channels innermost, and ld is the batch; what is said of shapes below is the CPU's, a GPU's has the images first.
  *
  * What a batch norm and an activation make of a convolution's output is not written to memory: a value is what the
  * convolution left (raw) and how it is to be read, and its readers compute the rest as they load it. Backward likewise:
@@ -37,21 +38,26 @@ struct cop_loss {
 	int64_t top1, top5, images;
 };
 
+/* What changes from step to step. In the device's memory: a step that was recorded reads it anew each time. */
+struct cop_dials {
+	int64_t step; /* from 0 */
+	float lr;
+};
+
 struct cop_sgd {
-	float lr, momentum, weight_decay;
+	float momentum, weight_decay;
 	bool nesterov;
 };
 
 struct cop_adam {
-	float lr, beta1, beta2, epsilon, weight_decay;
-	int64_t step; /* from 1: of this parameter set, for the correction of the bias */
+	float beta1, beta2, epsilon, weight_decay;
 };
 
-enum { COP_PARTS = 64 /* the most blocks that sums are taken over */ };
+enum { COP_PARTS = 64 /* the most blocks that the CPU takes sums over */ };
 
 /* Sums over batch, height and width, in parts that a batch norm adds up: part (parts, C, 2). */
 struct cop_sums {
-	float *part; /* room for COP_PARTS */
+	float *part; /* room for the backend's most */
 	int parts;   /* set by whoever fills it */
 };
 
@@ -130,15 +136,80 @@ struct cop_slopes {
 	float *a, *b, *c;
 };
 
-/* A dropout in a step: an element is kept, and scaled by 1/(1-rate), or put to 0; drawn for (seed, node, step). */
+/* A dropout: an element is kept, and scaled by 1/(1-rate), or put to 0; drawn for (seed, node, the dials' step). */
 struct cop_drop {
 	double rate;
 	uint64_t seed;
-	uint32_t node, step;
+	uint32_t node;
+	const struct cop_dials *dials;
 };
 
+/*
+ * What a device has that works beside the program: a queue of its own, which takes calls and does them in order. Calls
+ * that only add to the queue report nothing; check() tells the first error of all that came before.
+ */
+struct cop_record; /* calls that were recorded, to be done again */
+struct cop_queue {
+	/* Host memory that the device can read and write at any time. */
+	int (*alloc_pinned)(void **p, size_t bytes, const char *what, struct cop_err *err);
+	void (*release_pinned)(void *p);
+	/* Copies, in the queue; the host's side is pinned and stays as it is until a mark after the copy is reached. */
+	void (*send)(void *device, const void *pinned, size_t bytes);
+	void (*fetch)(void *pinned, const void *device, size_t bytes);
+	/* The same beside the queue: what is queued after join_copies() finds the copies done. */
+	void (*send_ahead)(void *device, const void *pinned, size_t bytes);
+	void (*join_copies)(void);
+	/* Marks `slot` (up to COP_MARKS) of the queue; waits until it was reached. A mark never made is reached. */
+	void (*mark)(int slot);
+	int (*wait)(int slot, struct cop_err *err);
+	/* Waits for all that is queued; the first error since the device was opened. */
+	int (*check)(struct cop_err *err);
+
+	/*
+	 * From begin_record() on, calls are kept instead of done, until end_record(). Those of lane k > 0 may be done
+	 * beside those of others: fork(n) opens lanes 1..n-1, lane(k) says where calls go, join(n) waits for all in
+	 * lane 0. Outside of a record all lanes are lane 0.
+	 */
+	int (*begin_record)(struct cop_err *err);
+	int (*end_record)(struct cop_record **r, struct cop_err *err);
+	void (*fork)(int lanes);
+	void (*lane)(int k);
+	void (*join)(int lanes);
+	void (*replay)(struct cop_record *r);
+	void (*release_record)(struct cop_record *r);
+
+	/* Bytes that are free on the device, and all it has. */
+	int (*memory)(size_t *free, size_t *total, struct cop_err *err);
+	/* Adds up g (n) over the ranks of `group`, in the order of the ranks; NULL where the device cannot. */
+	void (*all_reduce)(void *group, float *g, size_t n);
+};
+enum { COP_MARKS = 16, COP_LANES_MAX = 64 };
+
+/*
+ * All pointers to numbers are into the backend's memory. Where its `element` is not four bytes, activations and their
+ * gradients are of that size, and pointers to them stand for addresses.
+ */
 struct cop_backend {
 	const char *name;
+	size_t element; /* bytes of an activation's number */
+	int leading;    /* `ld` is the batch rounded up to a multiple of it */
+	int parts;      /* the most blocks that sums are taken over */
+	/* *p becomes zeroed bytes, aligned to 64. put and get copy, after all that is queued, and wait. */
+	int (*alloc)(void **p, size_t bytes, const char *what, struct cop_err *err);
+	void (*release)(void *p);
+	int (*put)(void *to, const void *host, size_t bytes, struct cop_err *err);
+	int (*get)(void *host, const void *from, size_t bytes, struct cop_err *err);
+	const char *(*describe)(char *buf, size_t size);
+	const struct cop_queue *queue; /* NULL: memory is the program's, and a call has done its work when it returns */
+	/*
+	 * The order in which the device keeps a convolution's weights (out_c, in_c/groups, kernel): `from` in the order
+	 * of checkpoints into `to` in the device's, or back; numbers of `size` bytes, both in the program's memory.
+	 * NULL: the same order.
+	 */
+	void (*reorder)(const struct cop_conv *d, bool back, size_t size, const void *from, void *to);
+	/* `narrow` (n elements) becomes the n weights as the products read them. NULL: they read the weights. */
+	void (*narrow)(size_t n, const float *weights, float *narrow);
+
 	/*
 	 * x (height*width*channels, ld) from `batch` picks, feature (y*width + x)*channels + c, which is the order of a
 	 * dataset's pixels; the columns from batch on become 0.
@@ -202,9 +273,9 @@ struct cop_backend {
 	void (*linear_backward_weights)(const struct cop_linear *d, const float *dy, const float *x, float *dw,
 					float *db);
 	/*
-	 * Softmax cross-entropy of logits (classes, ld) against label (batch). dy (classes, ld), which may be NULL,
-	 * becomes the gradient of the mean loss: (softmax - onehot) / batch, and 0 beyond the batch. Equal logits rank
-	 * by class.
+	 * Softmax cross-entropy of logits (classes, ld) against label (batch), added to *loss. dy (classes, ld), which
+	 * may be NULL, becomes the gradient of the mean loss: (softmax - onehot) / batch, and 0 beyond the batch. Equal
+	 * logits rank by class.
 	 */
 	void (*softmax_xent)(int classes, int batch, int ld, const float *logits, const int32_t *label, float *dy,
 			     struct cop_loss *loss);
@@ -212,17 +283,35 @@ struct cop_backend {
 	 * One pass over n weights: gradient, optimizer state and mask (1 keep, 0 pruned; NULL: all kept). A pruned
 	 * weight's gradient counts as 0, so what starts at 0 stays 0.0f. SGD: g += decay w; v = momentum v + g; w -= lr
 	 * (nesterov ? g + momentum v : v). Adam (Kingma & Ba 2015): m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr
-	 * m^ / (sqrt(v^) + epsilon).
+	 * m^ / (sqrt(v^) + epsilon). A backend with a queue has the mask as bits, weight i's being bit i % 8 of byte
+	 * i / 8.
 	 */
-	void (*sgd)(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v);
-	void (*adam)(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m,
-		     float *v);
+	void (*sgd)(const struct cop_sgd *o, const struct cop_dials *dials, size_t n, const float *g,
+		    const uint8_t *mask, float *w, float *v);
+	void (*adam)(const struct cop_adam *o, const struct cop_dials *dials, size_t n, const float *g,
+		     const uint8_t *mask, float *w, float *m, float *v);
 };
 
 extern const struct cop_backend cop_cpu_backend;
 
-/* "auto", "cpu" or "cuda" by its number in that list. CUDA without a module is COP_EMISSING. */
-int cop_backend_open(int kind, const struct cop_backend **b, struct cop_err *err) COP_CHECKED;
+/* "auto", "cpu" or "cuda"; "fp32", "tf32" or "bf16", by their numbers in those lists. */
+enum cop_device_kind { COP_DEVICE_AUTO, COP_DEVICE_CPU, COP_DEVICE_CUDA };
+enum cop_precision { COP_FP32, COP_TF32, COP_BF16 };
+
+struct cop_device_choice {
+	int kind, precision;
+	bool deterministic; /* the same bits from run to run, where that costs speed */
+	int index;          /* of the GPU, from 0 */
+};
+
+/*
+ * The backend of a choice. CUDA where it cannot be had is COP_EMISSING, and says what lacks; "auto" is the CPU then. A
+ * precision that the backend has not is COP_EINPUT. What is opened stays open until the program ends.
+ */
+int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err) COP_CHECKED;
+
+/* "NVIDIA H200, CUDA 13.0, cuDNN 9.19.0, TF32 off", or what the CPU's bits depend on, into buf; returns buf. */
+const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t size);
 
 /*
  * Threads that the CPU backend uses; 0: all that this process may use. Returns the number that was set. Workspace is
@@ -249,7 +338,7 @@ const char *cop_cpu_library(char *buf, size_t size);
 /* What the bits of a result depend on: "AMD EPYC, kernels avx512, OpenBLAS Cooperlake" into buf; returns buf. */
 const char *cop_cpu_describe(char *buf, size_t size);
 
-/* The batch rounded up as `ld` wants it. */
-int cop_leading(int batch);
+/* The batch rounded up as the backend's `ld` wants it. */
+int cop_leading(const struct cop_backend *b, int batch);
 
 #endif

@@ -3,6 +3,7 @@
  * result depends on its shape alone, so the number of threads does not matter. See backend.h for each slot's contract.
  */
 #include "base/cpu.h"
+#include "base/mem.h"
 #include "compute/backend.h"
 #include "compute/conv.h"
 #include "compute/cpu_kernels.h"
@@ -11,6 +12,8 @@
 #include <cblas.h>
 #include <omp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = COP_GATHER };
 
@@ -129,29 +132,52 @@ static size_t cpu_pool_space(const struct cop_pool *p)
 	return cop_cpu_pool_space(p, cop_cpu_threads());
 }
 
-static void cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
+static void cpu_sgd(const struct cop_sgd *o, const struct cop_dials *dials, size_t n, const float *g,
+		    const uint8_t *mask, float *w, float *v)
 {
 	size_t blocks = (n + UPDATE_BLOCK - 1) / UPDATE_BLOCK;
 #pragma omp parallel for schedule(static)
 	for (size_t k = 0; k < blocks; k++) {
 		size_t at = k * UPDATE_BLOCK, m = n - at < UPDATE_BLOCK ? n - at : UPDATE_BLOCK;
-		cop_cpu_sgd(o, m, g + at, mask ? mask + at : NULL, w + at, v + at);
+		cop_cpu_sgd(o, dials->lr, m, g + at, mask ? mask + at : NULL, w + at, v + at);
 	}
 }
 
-static void cpu_adam(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m,
-		     float *v)
+static void cpu_adam(const struct cop_adam *o, const struct cop_dials *dials, size_t n, const float *g,
+		     const uint8_t *mask, float *w, float *m, float *v)
 {
 	size_t blocks = (n + UPDATE_BLOCK - 1) / UPDATE_BLOCK;
 #pragma omp parallel for schedule(static)
 	for (size_t k = 0; k < blocks; k++) {
 		size_t at = k * UPDATE_BLOCK, count = n - at < UPDATE_BLOCK ? n - at : UPDATE_BLOCK;
-		cop_cpu_adam(o, count, g + at, mask ? mask + at : NULL, w + at, m + at, v + at);
+		cop_cpu_adam(o, dials->lr, dials->step + 1, count, g + at, mask ? mask + at : NULL, w + at, m + at,
+			     v + at);
 	}
+}
+
+static int cpu_alloc(void **p, size_t bytes, const char *what, struct cop_err *err)
+{
+	return cop_alloc(p, bytes, 1, what, err);
+}
+
+static int cpu_copy(void *to, const void *from, size_t bytes, struct cop_err *err)
+{
+	(void)err;
+	if (bytes)
+		memcpy(to, from, bytes);
+	return 0;
 }
 
 const struct cop_backend cop_cpu_backend = {
 	.name = "cpu",
+	.element = sizeof(float),
+	.leading = 16,
+	.parts = COP_PARTS,
+	.alloc = cpu_alloc,
+	.release = free,
+	.put = cpu_copy,
+	.get = cpu_copy,
+	.describe = cop_cpu_describe,
 	.gather = cpu_gather,
 	.conv_space = cpu_conv_space,
 	.pool_space = cpu_pool_space,

@@ -71,7 +71,6 @@ void cop_cpu_softmax_xent(int classes, int batch, int ld, const float *logits, c
 {
 	enum { SLAB = 256, LINE = 16 };
 	float scale = 1.0f / (float)batch;
-	*loss = (struct cop_loss){0};
 	for (int from = 0; from < batch; from += SLAB) {
 		struct cop_loss part[SLAB];
 		int n = batch - from < SLAB ? batch - from : SLAB;
@@ -92,10 +91,10 @@ void cop_cpu_softmax_xent(int classes, int batch, int ld, const float *logits, c
 		memset(dy + (size_t)k * (size_t)ld + batch, 0, (size_t)(ld - batch) * sizeof(float));
 }
 
-COP_CLONES static void sgd_all(const struct cop_sgd *o, size_t n, const float *restrict g, float *restrict w,
+COP_CLONES static void sgd_all(const struct cop_sgd *o, float lr, size_t n, const float *restrict g, float *restrict w,
 			       float *restrict v)
 {
-	float lr = o->lr, momentum = o->momentum, decay = o->weight_decay;
+	float momentum = o->momentum, decay = o->weight_decay;
 	float own = o->nesterov ? 1.0f : 0.0f, past = o->nesterov ? momentum : 1.0f;
 	for (size_t i = 0; i < n; i++) {
 		float grad = g[i] + decay * w[i];
@@ -105,10 +104,10 @@ COP_CLONES static void sgd_all(const struct cop_sgd *o, size_t n, const float *r
 	}
 }
 
-COP_CLONES static void sgd_masked(const struct cop_sgd *o, size_t n, const float *restrict g,
+COP_CLONES static void sgd_masked(const struct cop_sgd *o, float lr, size_t n, const float *restrict g,
 				  const uint8_t *restrict mask, float *restrict w, float *restrict v)
 {
-	float lr = o->lr, momentum = o->momentum, decay = o->weight_decay;
+	float momentum = o->momentum, decay = o->weight_decay;
 	float own = o->nesterov ? 1.0f : 0.0f, past = o->nesterov ? momentum : 1.0f;
 	for (size_t i = 0; i < n; i++) {
 		float grad = mask[i] ? g[i] + decay * w[i] : 0.0f;
@@ -118,12 +117,12 @@ COP_CLONES static void sgd_masked(const struct cop_sgd *o, size_t n, const float
 	}
 }
 
-void cop_cpu_sgd(const struct cop_sgd *o, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
+void cop_cpu_sgd(const struct cop_sgd *o, float lr, size_t n, const float *g, const uint8_t *mask, float *w, float *v)
 {
 	if (mask)
-		sgd_masked(o, n, g, mask, w, v);
+		sgd_masked(o, lr, n, g, mask, w, v);
 	else
-		sgd_all(o, n, g, w, v);
+		sgd_all(o, lr, n, g, w, v);
 }
 
 /* The corrections of the bias, folded: w -= rate m / (sqrt(v) + eps) with rate and eps scaled by them. */
@@ -131,11 +130,10 @@ struct adam_rates {
 	float rate, eps;
 };
 
-static struct adam_rates adam_rates(const struct cop_adam *o)
+static struct adam_rates adam_rates(const struct cop_adam *o, float lr, int64_t step)
 {
-	double c1 = 1.0 - pow((double)o->beta1, (double)o->step),
-	       c2 = sqrt(1.0 - pow((double)o->beta2, (double)o->step));
-	return (struct adam_rates){.rate = (float)((double)o->lr * c2 / c1), .eps = (float)((double)o->epsilon * c2)};
+	double c1 = 1.0 - pow((double)o->beta1, (double)step), c2 = sqrt(1.0 - pow((double)o->beta2, (double)step));
+	return (struct adam_rates){.rate = (float)((double)lr * c2 / c1), .eps = (float)((double)o->epsilon * c2)};
 }
 
 COP_CLONES static void adam_all(const struct cop_adam *o, struct adam_rates r, size_t n, const float *restrict g,
@@ -163,9 +161,10 @@ COP_CLONES static void adam_masked(const struct cop_adam *o, struct adam_rates r
 	}
 }
 
-void cop_cpu_adam(const struct cop_adam *o, size_t n, const float *g, const uint8_t *mask, float *w, float *m, float *v)
+void cop_cpu_adam(const struct cop_adam *o, float lr, int64_t step, size_t n, const float *g, const uint8_t *mask,
+		  float *w, float *m, float *v)
 {
-	struct adam_rates r = adam_rates(o);
+	struct adam_rates r = adam_rates(o, lr, step);
 	if (mask)
 		adam_masked(o, r, n, g, mask, w, m, v);
 	else

@@ -229,7 +229,8 @@ enum { COLUMNS = 256 };
 static void drop_row(const struct cop_shape *s, const struct cop_drop *d, int row, float *y)
 {
 	struct cop_stream r;
-	cop_stream_init(&r, d->seed + ((uint64_t)d->node << 40), COP_PURPOSE_DROPOUT, d->step, (uint32_t)row);
+	cop_stream_init(&r, d->seed + ((uint64_t)d->node << 40), COP_PURPOSE_DROPOUT, (uint32_t)d->dials->step,
+			(uint32_t)row);
 	uint32_t limit = (uint32_t)(d->rate * 4294967296.0);
 	float kept = (float)(1 / (1 - d->rate));
 	for (int n = 0; n < s->ld; n++)

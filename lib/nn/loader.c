@@ -257,7 +257,7 @@ int cop_loader_open(struct cop_loader **out, const struct cop_data *data, const 
 	l->data = data;
 	l->backend = backend;
 	l->batch = batch;
-	l->ld = cop_leading(batch);
+	l->ld = cop_leading(backend, batch);
 	l->wanted = threads;
 	l->hold = true;
 	cop_ahead_init(&l->choice);

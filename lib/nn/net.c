@@ -111,7 +111,7 @@ static struct cop_drop drop_of(const struct cop_work *w, int i)
 	return (struct cop_drop){.rate = w->training ? node_of(w, node)->rate : 0,
 				 .seed = w->dropout_seed,
 				 .node = (uint32_t)node,
-				 .step = (uint32_t)w->step};
+				 .dials = w->dials};
 }
 
 /* The stage's value, as its readers read it. */

@@ -41,8 +41,8 @@ struct cop_work {
 	float *arena, *small, *space;
 	bool guest;                        /* the arena is another's */
 	size_t arena_floats, space_floats; /* activations and their gradients; the backend's workspace */
-	uint64_t dropout_seed;             /* the caller's, with the step, before a training pass */
-	int64_t step;
+	uint64_t dropout_seed;             /* the caller's, before a training pass, with: */
+	const struct cop_dials *dials;     /* in the backend's memory */
 };
 
 /*

@@ -62,6 +62,7 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
 		rc = allocate(t, err);
+	t->work.dials = &t->dials;
 	t->work.dropout_seed = (uint64_t)train->seed_augment + r;
 	if (!rc)
 		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
@@ -174,22 +175,18 @@ static void update(struct cop_trainer *t)
 {
 	const struct cop_train_config *c = t->config;
 	size_t n = t->net.graph.params.total;
-	float lr = (float)cop_schedule_lr(&t->schedule, t->step);
 	if (c->optimizer == COP_OPTIMIZER_SGD) {
-		struct cop_sgd o = {.lr = lr,
-				    .momentum = (float)c->momentum,
+		struct cop_sgd o = {.momentum = (float)c->momentum,
 				    .weight_decay = (float)c->weight_decay,
 				    .nesterov = c->nesterov};
-		t->backend->sgd(&o, n, t->grad, t->mask, t->param, t->slot[0]);
+		t->backend->sgd(&o, &t->dials, n, t->grad, t->mask, t->param, t->slot[0]);
 		return;
 	}
-	struct cop_adam o = {.lr = lr,
-			     .beta1 = (float)c->beta1,
+	struct cop_adam o = {.beta1 = (float)c->beta1,
 			     .beta2 = (float)c->beta2,
 			     .epsilon = (float)c->epsilon,
-			     .weight_decay = (float)c->weight_decay,
-			     .step = t->step + 1};
-	t->backend->adam(&o, n, t->grad, t->mask, t->param, t->slot[0], t->slot[1]);
+			     .weight_decay = (float)c->weight_decay};
+	t->backend->adam(&o, &t->dials, n, t->grad, t->mask, t->param, t->slot[0], t->slot[1]);
 }
 
 /* *waited: seconds until the batch was there. */
@@ -197,13 +194,13 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 {
 	struct cop_work *w = &t->work;
 	const struct cop_batch *in;
-	struct cop_loss loss;
+	struct cop_loss loss = {0};
 	double begun = cop_now();
 	int rc = cop_loader_take(t->loader, t->step, &in, err);
 	*waited = cop_now() - begun;
 	if (rc)
 		return rc;
-	w->step = t->step;
+	t->dials = (struct cop_dials){.step = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
 	const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
 	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), &loss);
 	if (!isfinite(loss.loss))
@@ -234,7 +231,7 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 	cop_loader_aim(t->eval_loader, part);
 	for (int64_t at = 0; at * t->eval_batch < part->n; at++) {
 		const struct cop_batch *in;
-		struct cop_loss loss;
+		struct cop_loss loss = {0};
 		int rc = beat(t, err);
 		if (!rc)
 			rc = cop_loader_take(t->eval_loader, at, &in, err);

@@ -35,13 +35,14 @@ struct cop_trainer {
 	uint8_t *mask; /* (params.total), NULL: dense. Owned */
 
 	int64_t step, steps_per_epoch, total_steps;
-	struct cop_pace pace; /* how many threads the steps have */
-	struct cop_loss sums; /* of the epoch that is under way */
-	double seconds;       /* of training, over all restarts */
-	double stepping;      /* of them, inside steps */
-	double waiting;       /* of them, until the batch was there */
-	int64_t images;       /* trained on within `stepping` */
-	double joules;        /* of attempts before this one, up to where they were saved */
+	struct cop_dials dials; /* of the step under way */
+	struct cop_pace pace;   /* how many threads the steps have */
+	struct cop_loss sums;   /* of the epoch that is under way */
+	double seconds;         /* of training, over all restarts */
+	double stepping;        /* of them, inside steps */
+	double waiting;         /* of them, until the batch was there */
+	int64_t images;         /* trained on within `stepping` */
+	double joules;          /* of attempts before this one, up to where they were saved */
 	struct cop_history history;
 
 	struct cop_energy *energy;         /* of this attempt; NULL: nobody counts. The caller's */

@@ -103,6 +103,14 @@ static size_t space_floats(struct cop_work *w)
 	return most;
 }
 
+static int take(const struct cop_work *w, float **p, size_t bytes, const char *what, struct cop_err *err)
+{
+	void *memory = NULL;
+	int rc = w->backend->alloc(&memory, bytes, what, err);
+	*p = memory;
+	return rc;
+}
+
 /* Of the batch norms: seven numbers a channel, and room for the sums of the widest. */
 static int plan_norms(struct cop_work *w, struct cop_err *err)
 {
@@ -114,7 +122,8 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 			all += 7 * c;
 			widest = c > widest ? c : widest;
 		}
-	int rc = cop_alloc(&w->small, all + 2 * COP_PARTS * widest + 16, sizeof(float), "statistics", err);
+	size_t floats = all + 2 * (size_t)w->backend->parts * widest + 16;
+	int rc = take(w, &w->small, floats * sizeof(float), "statistics", err);
 	if (rc)
 		return rc;
 	float *at = w->small;
@@ -129,6 +138,12 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 	return 0;
 }
 
+/* The address of element `at` of the arena. */
+static float *element(const struct cop_work *w, size_t at)
+{
+	return (float *)(void *)((char *)w->arena + at * w->backend->element);
+}
+
 static int plan_arena(struct cop_work *w, const struct cop_work *host, struct cop_err *err)
 {
 	const struct cop_stages *s = &w->net->stages;
@@ -138,11 +153,13 @@ static int plan_arena(struct cop_work *w, const struct cop_work *host, struct co
 	w->arena_floats = cop_arena_place(life, 2 * n);
 	w->guest = host && host->arena_floats >= w->arena_floats;
 	w->arena = w->guest ? host->arena : NULL;
-	int rc = w->guest ? 0 : cop_alloc(&w->arena, w->arena_floats, sizeof(float), "activations", err);
+	size_t each = w->backend->element;
+	int rc = w->guest ? 0 : take(w, &w->arena, w->arena_floats * each, "activations", err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		bool made = s->stage[i].kind != COP_STAGE_INPUT;
-		w->raw[i] = made ? w->arena + life[i].offset : NULL;
-		w->grad[i] = made && w->training ? w->arena + life[n + (size_t)memory_of(s, (int)i)].offset : NULL;
+		size_t back = life[n + (size_t)memory_of(s, (int)i)].offset;
+		w->raw[i] = made ? element(w, life[i].offset) : NULL;
+		w->grad[i] = made && w->training ? element(w, back) : NULL;
 	}
 	free(life);
 	return rc;
@@ -154,7 +171,7 @@ int cop_work_guest_batch(const struct cop_work *host, int most)
 	size_t n = (size_t)host->net->stages.n, room = host->arena_floats > LITTLE ? host->arena_floats : LITTLE;
 	struct cop_life *life = cop_xcalloc(2 * n, sizeof(*life));
 	for (; most > 16; most /= 2) {
-		set_lives(&host->net->stages, cop_leading(most), false, life);
+		set_lives(&host->net->stages, cop_leading(host->backend, most), false, life);
 		if (cop_arena_place(life, 2 * n) <= room)
 			break;
 	}
@@ -166,8 +183,11 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 		  bool training, const struct cop_work *host, struct cop_err *err)
 {
 	size_t n = (size_t)net->stages.n;
-	*w = (struct cop_work){
-		.net = net, .backend = backend, .batch = batch, .ld = cop_leading(batch), .training = training};
+	*w = (struct cop_work){.net = net,
+			       .backend = backend,
+			       .batch = batch,
+			       .ld = cop_leading(backend, batch),
+			       .training = training};
 	w->raw = cop_xcalloc(n, sizeof(*w->raw));
 	w->grad = cop_xcalloc(n, sizeof(*w->grad));
 	w->normed = cop_xcalloc(n, sizeof(*w->normed));
@@ -178,7 +198,7 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 	if (!rc)
 		w->space_floats = space_floats(w) + 16;
 	if (!rc)
-		rc = cop_alloc(&w->space, w->space_floats, sizeof(float), "workspace", err);
+		rc = take(w, &w->space, w->space_floats * sizeof(float), "workspace", err);
 	if (rc)
 		cop_work_release(w);
 	return rc;
@@ -190,14 +210,16 @@ void cop_work_release(struct cop_work *w)
 	free(w->grad);
 	free(w->normed);
 	free(w->slopes);
-	if (!w->guest)
-		free(w->arena);
-	free(w->small);
-	free(w->space);
+	if (w->backend) {
+		if (!w->guest)
+			w->backend->release(w->arena);
+		w->backend->release(w->small);
+		w->backend->release(w->space);
+	}
 	*w = (struct cop_work){0};
 }
 
 size_t cop_work_bytes(const struct cop_work *w)
 {
-	return (w->arena_floats + w->space_floats) * sizeof(float);
+	return w->arena_floats * w->backend->element + w->space_floats * sizeof(float);
 }

@@ -5,6 +5,7 @@
 #ifndef COP_SWEEP_EXPERIMENT_H
 #define COP_SWEEP_EXPERIMENT_H
 
+#include "compute/backend.h"
 #include "nn/config.h"
 
 enum cop_scope { COP_SCOPE_GLOBAL, COP_SCOPE_LAYER };
@@ -22,7 +23,7 @@ struct cop_sweep_config {
 };
 
 struct cop_device_config {
-	int kind, precision;
+	struct cop_device_choice choice;
 	int64_t threads;
 	double checkpoint_minutes;
 	char *stage;

@@ -165,7 +165,7 @@ static int check_training(const struct cop_experiment *e, const struct cop_datas
 {
 	struct cop_schedule schedule = {0};
 	const struct cop_backend *backend;
-	int rc = cop_backend_open(e->device.kind, &backend, err);
+	int rc = cop_backend_open(&e->device.choice, &backend, err);
 	if (rc)
 		return rc;
 	if (steps_per_epoch < 1)

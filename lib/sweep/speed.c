@@ -34,7 +34,7 @@ int cop_speed_measure(const struct cop_run *r, int threads, struct cop_speed *s,
 	struct cop_data data = {0};
 	struct cop_trainer t = {0};
 	int here = cop_cpu_count();
-	int rc = cop_backend_open(e->device.kind, &backend, err);
+	int rc = cop_backend_open(&e->device.choice, &backend, err);
 	if (!rc)
 		rc = cop_data_open(&data, &e->data, err);
 	s->threads = cop_cpu_set_threads(threads < here ? threads : here);

@@ -54,7 +54,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	int rc = claim(w, err);
 	const struct cop_backend *backend = NULL;
 	if (!rc)
-		rc = cop_backend_open(e->device.kind, &backend, err);
+		rc = cop_backend_open(&e->device.choice, &backend, err);
 	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
 	w->cores = threads < cores ? threads : cores;
 	w->energy = cop_energy_open(
@@ -102,7 +102,7 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);
-	cop_cpu_describe(row->device, sizeof(row->device));
+	cop_backend_describe(t->backend, row->device, sizeof(row->device));
 	row->began = w->state.began;
 	row->ended = cop_clock();
 	return cop_work_check(w, err);

@@ -29,7 +29,8 @@ void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training
 	if (cop_work_init(&e->work, &e->net, &cop_cpu_backend, batch, training, NULL, &err))
 		fail_msg("%s", err.msg);
 	e->work.dropout_seed = 77;
-	e->work.step = 5;
+	e->dials = (struct cop_dials){.step = 5};
+	e->work.dials = &e->dials;
 	e->param = floats(e->net.graph.params.total);
 	e->grad = floats(e->net.graph.params.total);
 	e->buffer = floats(e->net.graph.buffers.total);
@@ -72,7 +73,7 @@ static void take_logits(struct engine *e, const float *y)
 
 void engine_forward(struct engine *e, const double *x, const int32_t *label)
 {
-	struct cop_loss loss;
+	struct cop_loss loss = {0};
 	place_input(e, x);
 	const float *y = cop_net_forward(&e->work, e->param, e->buffer, e->x);
 	take_logits(e, y);
@@ -108,7 +109,7 @@ void engine_keep(const struct engine *e, int node, double *keep)
 		ones[i] = 1;
 	const struct cop_shape shape = {d->c, d->h, d->w, e->batch, e->work.ld};
 	const struct cop_activation x = {ones, {.lo = -INFINITY, .hi = INFINITY}};
-	const struct cop_drop drop = {d->rate, e->work.dropout_seed, (uint32_t)node, (uint32_t)e->work.step};
+	const struct cop_drop drop = {d->rate, e->work.dropout_seed, (uint32_t)node, &e->dials};
 	e->work.backend->dropout(&shape, &drop, &x, drawn);
 	for (int n = 0; n < e->batch; n++)
 		for (int c = 0; c < d->c; c++)

@@ -10,6 +10,7 @@
 struct engine {
 	struct cop_net net;
 	struct cop_work work;
+	struct cop_dials dials;
 	int batch;
 	float *param, *buffer, *grad; /* the arenas */
 	float *x;                     /* (H,W,C,ld) */

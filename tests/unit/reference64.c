@@ -30,19 +30,19 @@ double ref_loss(int classes, int batch, const double *logits, const int32_t *lab
 	return all / batch;
 }
 
-void ref_sgd(const struct cop_sgd *o, double g, double *w, double *v)
+void ref_sgd(const struct cop_sgd *o, float lr, double g, double *w, double *v)
 {
 	g += (double)o->weight_decay * *w;
 	*v = (double)o->momentum * *v + g;
-	*w -= (double)o->lr * (o->nesterov ? g + (double)o->momentum * *v : *v);
+	*w -= (double)lr * (o->nesterov ? g + (double)o->momentum * *v : *v);
 }
 
-void ref_adam(const struct cop_adam *o, int t, double g, double *w, double *m, double *v)
+void ref_adam(const struct cop_adam *o, float lr, int t, double g, double *w, double *m, double *v)
 {
 	double b1 = (double)o->beta1, b2 = (double)o->beta2;
 	g += (double)o->weight_decay * *w;
 	*m = b1 * *m + (1 - b1) * g;
 	*v = b2 * *v + (1 - b2) * g * g;
 	double own = *m / (1 - pow(b1, t)), spread = sqrt(*v / (1 - pow(b2, t)));
-	*w -= (double)o->lr * own / (spread + (double)o->epsilon);
+	*w -= (double)lr * own / (spread + (double)o->epsilon);
 }

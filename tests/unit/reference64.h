@@ -15,7 +15,7 @@ void ref_linear(int in, int out, int batch, bool relu, const double *w, const do
 double ref_loss(int classes, int batch, const double *logits, const int32_t *label);
 
 /* Optimizers by PyTorch's definitions (torch.optim.SGD and Adam with L2 decay), one value at a time. t: from 1. */
-void ref_sgd(const struct cop_sgd *o, double g, double *w, double *v);
-void ref_adam(const struct cop_adam *o, int t, double g, double *w, double *m, double *v);
+void ref_sgd(const struct cop_sgd *o, float lr, double g, double *w, double *v);
+void ref_adam(const struct cop_adam *o, float lr, int t, double g, double *w, double *m, double *v);
 
 #endif

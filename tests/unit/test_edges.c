@@ -239,7 +239,7 @@ static bool set_sides(struct cop_conv *d)
 			return false;
 		*side[i] = room / d->stride[i] + 1;
 	}
-	d->ld = cop_leading(d->batch);
+	d->ld = cop_leading(&cop_cpu_backend, d->batch);
 	return true;
 }
 

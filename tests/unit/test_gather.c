@@ -85,7 +85,7 @@ static void check_gather(const struct cop_image_source *s, int batch, enum kind 
 	cop_stream_init(&r, seed, COP_PURPOSE_TEST, 1, 0);
 	for (int i = 0; i < batch; i++)
 		pick[i] = draw_pick(&r, s, kind);
-	int ld = cop_leading(batch);
+	int ld = cop_leading(&cop_cpu_backend, batch);
 	size_t n = (size_t)(s->height * s->width * s->channels * ld);
 	float *x = cop_xcalloc(n, sizeof(*x)), *next = x;
 	for (size_t i = 0; i < n; i++)

@@ -87,7 +87,7 @@ struct layer {
 
 static void make_layer(struct layer *l, struct cop_linear d, int batch, struct cop_stream *s)
 {
-	size_t in = (size_t)d.in, out = (size_t)d.out, ld = (size_t)cop_leading(batch);
+	size_t in = (size_t)d.in, out = (size_t)d.out, ld = (size_t)cop_leading(&cop_cpu_backend, batch);
 	d.ld = (int)ld;
 	*l = (struct layer){.d = d, .batch = batch};
 	fill(s, l->w = floats(in * out), in * out, 1);
@@ -214,10 +214,10 @@ static void test_linear(void **state)
 /* The loss and its gradient with logits of some scale. */
 static void check_softmax(int classes, int batch, double scale, uint32_t seed)
 {
-	size_t ld = (size_t)cop_leading(batch), n = (size_t)(classes * batch);
+	size_t ld = (size_t)cop_leading(&cop_cpu_backend, batch), n = (size_t)(classes * batch);
 	struct cop_stream s = random_from(seed);
 	struct verdict v = {0}, loss_verdict = {0};
-	struct cop_loss loss;
+	struct cop_loss loss = {0};
 	float *logits = floats((size_t)classes * ld), *dy = floats((size_t)classes * ld);
 	double *logits64 = doubles(n);
 	int32_t *label = cop_xcalloc((size_t)batch, sizeof(*label));
@@ -272,7 +272,7 @@ static void test_huge_logits(void **state)
 	for (int n = 0; n < 3; n++)
 		for (int k = 0; k < CLASSES; k++)
 			logits[k * LD + n] = column[n][k];
-	struct cop_loss loss;
+	struct cop_loss loss = {0};
 	engine->softmax_xent(CLASSES, 3, LD, logits, label, dy, &loss);
 	assert_true(fabs(loss.loss - (0 + 1000 + log(2))) < 1e-6 * 1000);
 	const double wanted[][CLASSES] = {{0, 0, 0}, {1, -1, 0}, {0.5, -0.5, 0}};
@@ -280,10 +280,12 @@ static void test_huge_logits(void **state)
 		for (int k = 0; k < CLASSES; k++)
 			assert_true(fabs((double)dy[k * LD + n] * 3 - wanted[n][k]) < 1e-6);
 	const int32_t worst[] = {1, 2, 2};
+	loss = (struct cop_loss){0};
 	engine->softmax_xent(CLASSES, 1, LD, logits, worst, NULL, &loss);
 	assert_true(fabs(loss.loss / 2e30 - 1) < 1e-6);
 	/* what has no loss must not look as if it had one */
 	logits[0] = NAN;
+	loss = (struct cop_loss){0};
 	engine->softmax_xent(CLASSES, 1, LD, logits, label, dy, &loss);
 	assert_true(isnan(loss.loss));
 	assert_int_equal(loss.top1, 0);
@@ -291,7 +293,7 @@ static void test_huge_logits(void **state)
 
 static struct cop_loss ranks(const float *column, int classes, int32_t label)
 {
-	struct cop_loss loss;
+	struct cop_loss loss = {0};
 	float logits[16 * 16] = {0};
 	for (int k = 0; k < classes; k++)
 		logits[k * 16] = column[k];
@@ -322,18 +324,20 @@ enum { WEIGHTS = 16403, STEPS = 50 };
 
 struct optimizer {
 	const char *name;
+	float lr;
 	struct cop_sgd sgd;
 	struct cop_adam adam;
 	bool is_adam;
 };
 
 static const struct optimizer optimizers[] = {
-	{.name = "sgd", .sgd = {.lr = 0.1f}},
-	{.name = "momentum and decay", .sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 5e-3f}},
-	{.name = "nesterov and decay", .sgd = {.lr = 0.05f, .momentum = 0.9f, .weight_decay = 5e-3f, .nesterov = true}},
-	{.name = "adam", .adam = {.lr = 0.0012f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f}, .is_adam = true},
+	{.name = "sgd", .lr = 0.1f},
+	{.name = "momentum and decay", .lr = 0.05f, .sgd = {.momentum = 0.9f, .weight_decay = 5e-3f}},
+	{.name = "nesterov and decay", .lr = 0.05f, .sgd = {.momentum = 0.9f, .weight_decay = 5e-3f, .nesterov = true}},
+	{.name = "adam", .lr = 0.0012f, .adam = {.beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f}, .is_adam = true},
 	{.name = "adam and decay",
-	 .adam = {.lr = 0.01f, .beta1 = 0.8f, .beta2 = 0.99f, .epsilon = 1e-3f, .weight_decay = 0.05f},
+	 .lr = 0.01f,
+	 .adam = {.beta1 = 0.8f, .beta2 = 0.99f, .epsilon = 1e-3f, .weight_decay = 0.05f},
 	 .is_adam = true},
 };
 enum { OPTIMIZERS = sizeof(optimizers) / sizeof(optimizers[0]) };
@@ -341,12 +345,11 @@ enum { OPTIMIZERS = sizeof(optimizers) / sizeof(optimizers[0]) };
 static void step_engine(const struct optimizer *o, int t, const float *g, const uint8_t *mask, float *w, float *m,
 			float *v)
 {
+	const struct cop_dials dials = {.step = t - 1, .lr = o->lr};
 	if (o->is_adam) {
-		struct cop_adam a = o->adam;
-		a.step = t;
-		engine->adam(&a, WEIGHTS, g, mask, w, m, v);
+		engine->adam(&o->adam, &dials, WEIGHTS, g, mask, w, m, v);
 	} else {
-		engine->sgd(&o->sgd, WEIGHTS, g, mask, w, v);
+		engine->sgd(&o->sgd, &dials, WEIGHTS, g, mask, w, v);
 	}
 }
 
@@ -365,9 +368,9 @@ static void test_optimizers(void **state)
 			fill_evenly(&s, g, WEIGHTS, 0.2);
 			step_engine(o, t, g, NULL, w, m, v);
 			for (int i = 0; i < WEIGHTS && o->is_adam; i++)
-				ref_adam(&o->adam, t, (double)g[i], &w64[i], &m64[i], &v64[i]);
+				ref_adam(&o->adam, o->lr, t, (double)g[i], &w64[i], &m64[i], &v64[i]);
 			for (int i = 0; i < WEIGHTS && !o->is_adam; i++)
-				ref_sgd(&o->sgd, (double)g[i], &w64[i], &v64[i]);
+				ref_sgd(&o->sgd, o->lr, (double)g[i], &w64[i], &v64[i]);
 		}
 		struct verdict of_w = {0}, of_m = {0}, of_v = {0};
 		for (int i = 0; i < WEIGHTS; i++) {

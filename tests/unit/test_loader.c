@@ -68,7 +68,7 @@ struct expected {
 static void expect_open(struct expected *e, const struct cop_data *d, int batch)
 {
 	struct cop_err err = {0};
-	*e = (struct expected){.batch = batch, .ld = cop_leading(batch)};
+	*e = (struct expected){.batch = batch, .ld = cop_leading(&cop_cpu_backend, batch)};
 	cop_shuffle_init(&e->shuffle, d, 3, 4);
 	e->features = (size_t)(d->info.height * d->info.width * d->info.channels);
 	assert_int_equal(cop_alloc(&e->x, e->features, (size_t)e->ld * sizeof(float), "a test", &err), 0);

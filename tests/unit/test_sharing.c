@@ -167,8 +167,9 @@ static void end(struct side *d)
 static void step(struct side *d, int64_t at)
 {
 	struct cop_work *w = &d->work;
-	const struct cop_sgd o = {.lr = 0.01f, .momentum = 0.9f};
-	struct cop_loss loss;
+	const struct cop_sgd o = {.momentum = 0.9f};
+	const struct cop_dials dials = {.step = at, .lr = 0.01f};
+	struct cop_loss loss = {0};
 	int32_t label[32];
 	if (!d->own) {
 		cop_net_forward(&d->eval, d->param, d->buffer, d->x);
@@ -179,13 +180,13 @@ static void step(struct side *d, int64_t at)
 		w->space[i] = NAN;
 	for (int i = 0; i < w->batch; i++)
 		label[i] = i % CLASSES;
-	w->step = at;
+	w->dials = &dials;
 	const float *logits = cop_net_forward(w, d->param, d->buffer, d->x);
 	engine->softmax_xent(CLASSES, w->batch, w->ld, logits, label, cop_work_dlogits(w), &loss);
 	d->loss = loss.loss;
 	cop_net_backward(w, d->param, d->grad);
 	float *velocity = floats(d->net.graph.params.total);
-	engine->sgd(&o, d->net.graph.params.total, d->grad, NULL, d->param, velocity);
+	engine->sgd(&o, &dials, d->net.graph.params.total, d->grad, NULL, d->param, velocity);
 	free(velocity);
 }
 
