@@ -207,7 +207,10 @@ struct cop_backend {
 	 * NULL: the same order.
 	 */
 	void (*reorder)(const struct cop_conv *d, bool back, size_t size, const void *from, void *to);
-	/* `narrow` (n elements) becomes the n weights as the products read them. NULL: they read the weights. */
+	/*
+	 * `narrow` (n elements) becomes the n weights as products read them; until the next call, products that are
+	 * given any of these weights read it there. NULL: they read the weights.
+	 */
 	void (*narrow)(size_t n, const float *weights, float *narrow);
 
 	/*

@@ -17,7 +17,8 @@ enum { DEPTH = 4 };
 
 /* A buffer of the ring, and how far it is filled. */
 struct slot {
-	float *x; /* (H*W*C, ld) */
+	float *x;        /* (H*W*C, ld) */
+	uint8_t *images; /* (ld,H,W,C) */
 	struct cop_pick *pick;
 	int32_t *label;
 	int n, groups; /* images; sixteens of them */
@@ -38,6 +39,7 @@ struct cop_loader {
 	const struct cop_data *data;
 	const struct cop_backend *backend;
 	int batch, ld, wanted;
+	enum cop_loader_gives gives;
 	struct cop_ahead choice;
 	struct cop_batch out;
 
@@ -61,7 +63,11 @@ static int add_slot(struct cop_loader *l, struct cop_err *err)
 	struct slot *s = &l->slot[l->depth];
 	const struct cop_dataset_info *d = &l->data->info;
 	size_t features = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-	int rc = cop_alloc(&s->x, features, (size_t)l->ld * sizeof(float), "a batch", err);
+	int rc = 0;
+	if (l->gives == COP_GIVES_INPUT)
+		rc = cop_alloc(&s->x, features, (size_t)l->ld * sizeof(float), "a batch", err);
+	if (l->gives == COP_GIVES_IMAGES)
+		rc = cop_alloc(&s->images, features, (size_t)l->ld, "a batch", err);
 	if (rc)
 		return rc;
 	s->pick = cop_xcalloc((size_t)l->ld, sizeof(*s->pick));
@@ -74,6 +80,7 @@ static void drop_slot(struct cop_loader *l)
 {
 	struct slot *s = &l->slot[--l->depth];
 	free(s->x);
+	free(s->images);
 	free(s->pick);
 	free(s->label);
 	*s = (struct slot){0};
@@ -82,6 +89,11 @@ static void drop_slot(struct cop_loader *l)
 static struct slot *slot_of(struct cop_loader *l, int64_t step)
 {
 	return &l->slot[step % l->depth];
+}
+
+static int groups_of(const struct cop_loader *l)
+{
+	return (l->ld + COP_GATHER - 1) / COP_GATHER;
 }
 
 /* Which images the step has. Held by one thread at a time, for the permutation is there once. */
@@ -96,19 +108,29 @@ static void plan(struct cop_loader *l, int64_t step)
 		s->n = cop_part_batch(l->part, step, l->batch, s->pick, s->label);
 	}
 	s->next = s->done = 0;
-	s->groups = s->failed = l->ld / COP_GATHER;
+	s->groups = s->failed = groups_of(l);
 }
 
-/* Images picks[..n-1] of the part's file into the worker's, where they are then numbered from 0. */
-static int read_images(const struct cop_loader *l, struct worker *w, struct cop_pick *pick, int n, struct cop_err *err)
+static size_t image_bytes(const struct cop_loader *l)
 {
 	const struct cop_dataset_info *d = &l->data->info;
-	size_t each = (size_t)d->height * (size_t)d->width * (size_t)d->channels;
-	for (int i = 0; i < n; i++) {
-		int rc = cop_image_file_read(l->part->file, pick[i].index, w->images + (size_t)i * each, err);
+	return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+}
+
+/* Images picks[..n-1] of the part into `to`, where they are then numbered from `first`. */
+static int read_images(const struct cop_loader *l, struct cop_pick *pick, int n, int first, uint8_t *to,
+		       struct cop_err *err)
+{
+	size_t each = image_bytes(l);
+	for (int i = 0; i < n; i++, to += each) {
+		int rc = 0;
+		if (l->part->file)
+			rc = cop_image_file_read(l->part->file, pick[i].index, to, err);
+		else
+			memcpy(to, l->part->images + (size_t)pick[i].index * each, each);
 		if (rc)
 			return rc;
-		pick[i].index = (uint32_t)i;
+		pick[i].index = (uint32_t)(first + i);
 	}
 	return 0;
 }
@@ -117,7 +139,11 @@ static int fill_group(struct cop_loader *l, struct worker *w, struct slot *s, in
 {
 	int first = group * COP_GATHER, n = s->n - first < COP_GATHER ? s->n - first : COP_GATHER;
 	bool stream = l->part->file;
-	int rc = stream ? read_images(l, w, s->pick + first, n, err) : 0;
+	if (l->gives == COP_GIVES_PICKS)
+		return 0;
+	if (l->gives == COP_GIVES_IMAGES)
+		return read_images(l, s->pick + first, n, first, s->images + (size_t)first * image_bytes(l), err);
+	int rc = stream ? read_images(l, s->pick + first, n, 0, w->images, err) : 0;
 	struct cop_image_source source = cop_data_source(l->data, l->part, stream ? w->images : NULL);
 	if (!rc)
 		cop_gather16(&source, s->pick + first, n, l->ld, s->x + first);
@@ -175,14 +201,16 @@ static void *work_ahead(void *worker)
 
 static bool streams(const struct cop_loader *l)
 {
-	return l->data->file[COP_SPLIT_TRAIN] || l->data->file[COP_SPLIT_TEST];
+	if (l->gives == COP_GIVES_PICKS)
+		return false;
+	return l->gives == COP_GIVES_IMAGES || l->data->file[COP_SPLIT_TRAIN] || l->data->file[COP_SPLIT_TEST];
 }
 
 static int ready_worker(struct cop_loader *l, struct worker *w, struct cop_err *err)
 {
 	const struct cop_dataset_info *d = &l->data->info;
 	w->loader = l;
-	if (w->images || !streams(l))
+	if (w->images || !streams(l) || l->gives != COP_GIVES_INPUT)
 		return 0;
 	return cop_alloc(&w->images, COP_GATHER, (size_t)d->height * (size_t)d->width * (size_t)d->channels,
 			 "images of a batch", err);
@@ -251,9 +279,10 @@ static int threads_at_first(const struct cop_loader *l)
 }
 
 int cop_loader_open(struct cop_loader **out, const struct cop_data *data, const struct cop_backend *backend, int batch,
-		    int threads, struct cop_err *err)
+		    int threads, enum cop_loader_gives gives, struct cop_err *err)
 {
 	struct cop_loader *l = cop_xcalloc(1, sizeof(*l));
+	l->gives = gives;
 	l->data = data;
 	l->backend = backend;
 	l->batch = batch;
@@ -317,7 +346,8 @@ static void fill_in_step(struct cop_loader *l, struct slot *s)
 	struct cop_image_source source = cop_data_source(l->data, l->part, NULL);
 	s->next = s->groups;
 	pthread_mutex_unlock(&l->lock);
-	l->backend->gather(&source, s->pick, s->n, l->ld, s->x);
+	if (l->gives == COP_GIVES_INPUT)
+		l->backend->gather(&source, s->pick, s->n, l->ld, s->x);
 	pthread_mutex_lock(&l->lock);
 	s->done = s->groups;
 }
@@ -333,7 +363,7 @@ int cop_loader_take(struct cop_loader *l, int64_t step, const struct cop_batch *
 		plan(l, l->planned++);
 		if (l->ahead)
 			pthread_cond_broadcast(&l->work);
-		else if (l->part->images)
+		else if (l->part->images && l->gives != COP_GIVES_IMAGES)
 			fill_in_step(l, s);
 	}
 	/* who would wait can as well help */
@@ -348,7 +378,8 @@ int cop_loader_take(struct cop_loader *l, int64_t step, const struct cop_batch *
 		restart(l, step);
 		return cop_fail(err, s->err.code, "%s", s->err.msg);
 	}
-	l->out = (struct cop_batch){.x = s->x, .label = s->label, .n = s->n, .ld = l->ld};
+	l->out = (struct cop_batch){
+		.x = s->x, .pick = s->pick, .images = s->images, .label = s->label, .n = s->n, .ld = l->ld};
 	*b = &l->out;
 	return 0;
 }

@@ -16,10 +16,18 @@
 
 struct cop_loader;
 
+/*
+ * What a loader gives: the input of a network on the CPU; for a device which makes that itself, where the images lie
+ * and how they are moved, and with them the images, where the device has not got them all.
+ */
+enum cop_loader_gives { COP_GIVES_INPUT, COP_GIVES_PICKS, COP_GIVES_IMAGES };
+
 /* What a step is given. Belongs to the loader. */
 struct cop_batch {
-	float *x;             /* (H*W*C, ld): the network's input; columns from n on are 0 */
-	const int32_t *label; /* (n) */
+	float *x;                    /* (H*W*C, ld): the network's input; columns from n on are 0. COP_GIVES_INPUT */
+	const struct cop_pick *pick; /* (n): of the part's images, or of: */
+	const uint8_t *images;       /* (n,H,W,C), picks numbered from 0. COP_GIVES_IMAGES */
+	const int32_t *label;        /* (n) */
 	int n, ld;
 };
 
@@ -30,7 +38,7 @@ enum { COP_LOADER_AUTO = 0, COP_LOADER_IN_STEP = -1, COP_LOADER_THREADS_MAX = 25
  * where memory runs out.
  */
 int cop_loader_open(struct cop_loader **l, const struct cop_data *data, const struct cop_backend *backend, int batch,
-		    int threads, struct cop_err *err) COP_CHECKED;
+		    int threads, enum cop_loader_gives gives, struct cop_err *err) COP_CHECKED;
 void cop_loader_free(struct cop_loader *l); /* NULL is allowed; ends the threads */
 
 /*

@@ -202,6 +202,8 @@ const float *cop_net_forward(struct cop_work *w, const float *param, float *buff
 {
 	int n = w->net->stages.n;
 	w->x = x;
+	if (w->narrow)
+		w->backend->narrow(w->net->graph.params.total, param, w->narrow);
 	for (int i = 0; i < n; i++) {
 		int norm = stage_of(w, i)->norm;
 		bool batch = norm >= 0 && w->training;

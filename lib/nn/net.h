@@ -39,6 +39,7 @@ struct cop_work {
 	struct cop_slopes *slopes;
 	struct cop_sums sums;
 	float *arena, *small, *space;
+	float *narrow;                     /* the weights as products read them; NULL: they read the weights */
 	bool guest;                        /* the arena is another's */
 	size_t arena_floats, space_floats; /* activations and their gradients; the backend's workspace */
 	uint64_t dropout_seed;             /* the caller's, before a training pass, with: */

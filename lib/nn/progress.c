@@ -45,7 +45,9 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 int cop_trainer_save(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_h5 *f;
-	int rc = cop_h5_create(&f, t->progress_path, COP_CHECKPOINT_FORMAT, err);
+	int rc = cop_trainer_sync(t, err);
+	if (!rc)
+		rc = cop_h5_create(&f, t->progress_path, COP_CHECKPOINT_FORMAT, err);
 	if (rc)
 		return rc;
 	rc = store_progress(f, t, err);

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "nn/trainer_priv.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -34,11 +35,15 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 		t->eval_batch = cop_work_guest_batch(&t->work, EVAL_BATCH);
 	if (!rc)
 		rc = cop_work_init(&t->eval, &t->net, t->backend, t->eval_batch, false, &t->work, err);
+	if (!rc && t->backend->queue)
+		return cop_on_device_init(t, err);
 	int threads = t->data->loader_threads;
 	if (!rc)
-		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, err);
+		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, COP_GIVES_INPUT,
+				     err);
 	if (!rc)
-		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, err);
+		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, COP_GIVES_INPUT,
+				     err);
 	return rc;
 }
 
@@ -62,7 +67,8 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
 		rc = allocate(t, err);
-	t->work.dials = &t->dials;
+	if (!t->device)
+		t->work.dials = &t->dials;
 	t->work.dropout_seed = (uint64_t)train->seed_augment + r;
 	if (!rc)
 		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
@@ -74,6 +80,7 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 
 void cop_trainer_release(struct cop_trainer *t)
 {
+	cop_on_device_release(t);
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
 	cop_work_release(&t->work);
@@ -93,6 +100,7 @@ void cop_trainer_release(struct cop_trainer *t)
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 {
 	cop_graph_draw(&t->net.graph, init, seed, t->param, t->buffer);
+	cop_on_device_changed(t);
 }
 
 void cop_trainer_restart(struct cop_trainer *t)
@@ -103,6 +111,7 @@ void cop_trainer_restart(struct cop_trainer *t)
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
 		memset(t->slot[s], 0, t->net.graph.params.total * sizeof(float));
+	cop_on_device_changed(t);
 }
 
 static void apply_mask(struct cop_trainer *t)
@@ -137,6 +146,7 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 	for (size_t s = 0; s < t->nslots; s++)
 		memcpy(t->slot[s], slot[s], bytes);
 	t->step = c->step;
+	cop_on_device_changed(t);
 	return 0;
 }
 
@@ -148,6 +158,7 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 	t->mask = cop_xmalloc(t->net.graph.params.total);
 	memcpy(t->mask, mask, t->net.graph.params.total);
 	apply_mask(t);
+	cop_on_device_changed(t);
 	return 0;
 }
 
@@ -171,7 +182,12 @@ struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
 	return c;
 }
 
-static void update(struct cop_trainer *t)
+struct cop_dials cop_trainer_dials(const struct cop_trainer *t)
+{
+	return (struct cop_dials){.step = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
+}
+
+void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u)
 {
 	const struct cop_train_config *c = t->config;
 	size_t n = t->net.graph.params.total;
@@ -179,14 +195,23 @@ static void update(struct cop_trainer *t)
 		struct cop_sgd o = {.momentum = (float)c->momentum,
 				    .weight_decay = (float)c->weight_decay,
 				    .nesterov = c->nesterov};
-		t->backend->sgd(&o, &t->dials, n, t->grad, t->mask, t->param, t->slot[0]);
+		t->backend->sgd(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0]);
 		return;
 	}
 	struct cop_adam o = {.beta1 = (float)c->beta1,
 			     .beta2 = (float)c->beta2,
 			     .epsilon = (float)c->epsilon,
 			     .weight_decay = (float)c->weight_decay};
-	t->backend->adam(&o, &t->dials, n, t->grad, t->mask, t->param, t->slot[0], t->slot[1]);
+	t->backend->adam(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0], u->slot[1]);
+}
+
+int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err *err)
+{
+	if (isfinite(loss))
+		return 0;
+	return cop_fail(err, COP_EFAILED,
+			"the loss is no longer finite at step %" PRId64 " (learning rate %g): a lower one may help",
+			t->step, cop_schedule_lr(&t->schedule, t->step));
 }
 
 /* *waited: seconds until the batch was there. */
@@ -200,17 +225,17 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 	*waited = cop_now() - begun;
 	if (rc)
 		return rc;
-	t->dials = (struct cop_dials){.step = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
+	t->dials = cop_trainer_dials(t);
 	const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
 	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), &loss);
-	if (!isfinite(loss.loss))
-		return cop_fail(err, COP_EFAILED,
-				"the loss is no longer finite at step %" PRId64
-				" (learning rate %g): a lower one may help",
-				t->step, cop_schedule_lr(&t->schedule, t->step));
+	rc = cop_trainer_finite(t, loss.loss, err);
+	if (rc)
+		return rc;
 	cop_net_backward(w, t->param, t->grad);
 	cop_loader_give(t->loader);
-	update(t);
+	cop_trainer_update(
+		t, &(struct cop_update){
+			   .dials = &t->dials, .grad = t->grad, .mask = t->mask, .param = t->param, .slot = t->slot});
 	t->sums.loss += loss.loss;
 	t->sums.top1 += loss.top1;
 	t->sums.top5 += loss.top5;
@@ -219,20 +244,20 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 	return 0;
 }
 
-static int beat(const struct cop_trainer *t, struct cop_err *err)
+int cop_trainer_beat(const struct cop_trainer *t, struct cop_err *err)
 {
 	return t->heartbeat ? t->heartbeat(t, t->user, err) : 0;
 }
 
-int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
+/* Sums over a part with the weights as they are. */
+static int add_up(struct cop_trainer *t, const struct cop_part *part, struct cop_loss *all, struct cop_err *err)
 {
-	struct cop_loss all = {0};
 	struct cop_work *w = &t->eval;
-	cop_loader_aim(t->eval_loader, part);
+	*all = (struct cop_loss){0};
 	for (int64_t at = 0; at * t->eval_batch < part->n; at++) {
 		const struct cop_batch *in;
 		struct cop_loss loss = {0};
-		int rc = beat(t, err);
+		int rc = cop_trainer_beat(t, err);
 		if (!rc)
 			rc = cop_loader_take(t->eval_loader, at, &in, err);
 		if (rc)
@@ -240,11 +265,21 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 		const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
 		t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, NULL, &loss);
 		cop_loader_give(t->eval_loader);
-		all.loss += loss.loss;
-		all.top1 += loss.top1;
-		all.top5 += loss.top5;
-		all.images += loss.images;
+		all->loss += loss.loss;
+		all->top1 += loss.top1;
+		all->top5 += loss.top5;
+		all->images += loss.images;
 	}
+	return 0;
+}
+
+int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
+{
+	struct cop_loss all;
+	cop_loader_aim(t->eval_loader, part);
+	int rc = t->device ? cop_on_device_measure(t, part, &all, err) : add_up(t, part, &all, err);
+	if (rc)
+		return rc;
 	double n = all.images ? (double)all.images : NAN;
 	*m = (struct cop_measure){.loss = all.loss / n, .top1 = (double)all.top1 / n, .top5 = (double)all.top5 / n};
 	return 0;
@@ -296,7 +331,13 @@ static int add_row(struct cop_trainer *t, struct cop_err *err)
 	};
 	cop_history_add(&t->history, row);
 	t->sums = (struct cop_loss){0};
+	cop_on_device_sums(t);
 	return 0;
+}
+
+int cop_trainer_sync(struct cop_trainer *t, struct cop_err *err)
+{
+	return cop_on_device_sync(t, err);
 }
 
 /* Whether to save now: asked to stop, or enough time gone by since `saved`. */
@@ -331,7 +372,11 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 	int rc = t->history.n == 0 ? add_row(t, err) : 0;
 	while (t->step < step && !rc) {
 		double begun = cop_now(), waited;
-		rc = one_step(t, &waited, err);
+		int64_t before = t->step, epoch_end = (before / t->steps_per_epoch + 1) * t->steps_per_epoch;
+		if (t->device)
+			rc = cop_on_device_steps(t, epoch_end < step ? epoch_end : step, &waited, err);
+		else
+			rc = one_step(t, &waited, err);
 		double took = cop_now() - begun;
 		if (rc)
 			return rc;
@@ -341,7 +386,7 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 		t->stepping += took;
 		t->waiting += waited;
 		t->seconds += took;
-		t->images += t->config->batch;
+		t->images += t->config->batch * (t->step - before);
 		if (t->step % t->steps_per_epoch == 0) {
 			begun = cop_now();
 			rc = add_row(t, err);
@@ -351,9 +396,9 @@ int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 			if (t->epoch_ended)
 				t->epoch_ended(t, t->user);
 		}
-		if (t->step % 16 == 0)
+		if (t->step / 16 != before / 16)
 			say_progress(t);
-		rc = beat(t, err);
+		rc = cop_trainer_beat(t, err);
 		if (!rc && t->step < t->total_steps)
 			rc = save_if_due(t, &saved, err);
 	}

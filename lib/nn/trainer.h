@@ -32,7 +32,8 @@ struct cop_trainer {
 	float *param, *grad, *slot[COP_SLOTS_MAX];
 	float *buffer; /* running statistics */
 	size_t nslots;
-	uint8_t *mask; /* (params.total), NULL: dense. Owned */
+	uint8_t *mask;                /* (params.total), NULL: dense. Owned */
+	struct cop_on_device *device; /* the same on a device that works beside the program; NULL: there is none */
 
 	int64_t step, steps_per_epoch, total_steps;
 	struct cop_dials dials; /* of the step under way */
@@ -78,7 +79,10 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 	COP_CHECKED;
 
-/* The state as a checkpoint whose arenas stay the trainer's: write it, do not release it. */
+/* Where a device has gone on from the arrays above, they become what it has. Before they are read. */
+int cop_trainer_sync(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+
+/* The state as a checkpoint whose arenas stay the trainer's: write it, do not release it. Sync first. */
 struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t);
 
 /* Trains until `step`. COP_ESTOPPED when asked to stop; COP_EFAILED where the loss is not finite. */

@@ -199,6 +199,8 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 		w->space_floats = space_floats(w) + 16;
 	if (!rc)
 		rc = take(w, &w->space, w->space_floats * sizeof(float), "workspace", err);
+	if (!rc && backend->narrow)
+		rc = take(w, &w->narrow, net->graph.params.total * backend->element, "parameters", err);
 	if (rc)
 		cop_work_release(w);
 	return rc;
@@ -215,6 +217,7 @@ void cop_work_release(struct cop_work *w)
 			w->backend->release(w->arena);
 		w->backend->release(w->small);
 		w->backend->release(w->space);
+		w->backend->release(w->narrow);
 	}
 	*w = (struct cop_work){0};
 }

@@ -59,6 +59,8 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	struct cop_cell c = {.row = row, .history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
 	count_layers(&c, &t->net.graph.params, t->mask);
 	int rc = cop_work_result(w, &c.row, err);
+	if (!rc)
+		rc = cop_trainer_sync(&w->trainer, err);
 	if (rc) {
 		free(c.layer);
 		return rc;

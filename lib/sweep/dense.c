@@ -96,6 +96,9 @@ bool cop_dense_done(const struct cop_run *r, int64_t replicate)
 
 static int write_checkpoint(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 {
+	int synced = cop_trainer_sync(&w->trainer, err);
+	if (synced)
+		return synced;
 	struct cop_checkpoint c = cop_trainer_checkpoint(&w->trainer);
 	char *path = cop_run_checkpoint(w->run, replicate, c.step);
 	int rc = cop_checkpoint_write(path, &c, err);

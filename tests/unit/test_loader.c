@@ -107,7 +107,7 @@ static struct cop_loader *open_loader(const struct cop_data *d, int batch, int t
 {
 	struct cop_loader *l;
 	struct cop_err err = {0};
-	assert_int_equal(cop_loader_open(&l, d, &cop_cpu_backend, batch, threads, &err), 0);
+	assert_int_equal(cop_loader_open(&l, d, &cop_cpu_backend, batch, threads, COP_GIVES_INPUT, &err), 0);
 	cop_loader_train(l, 3, 4, d->train.n / batch, STEPS);
 	return l;
 }

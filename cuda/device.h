@@ -1,0 +1,68 @@
+/*
+ * A GPU as the module uses it: a stream that calls are queued in, further ones for lanes of a record and for copies
+ * ahead, and the first error. Not for other folders.
+ */
+#ifndef COP_CUDA_DEVICE_H
+#define COP_CUDA_DEVICE_H
+
+#include "compute/cuda.h"
+#include "kernels/kernels.h"
+#include "products.h"
+
+#include <cuda_runtime_api.h>
+
+struct cop_cuda_device {
+	struct cop_device_choice choice;
+	char name[COP_CUDA_TEXT];
+	struct cop_backend table;
+	struct cop_products *products;
+	enum cop_element element;
+	cudaStream_t lane[COP_LANES_MAX], copies; /* lane 0: all that is not recorded in another */
+	cudaEvent_t joint[COP_LANES_MAX], copied, mark[COP_MARKS];
+	bool marked[COP_MARKS];
+	int at, lanes; /* the lane that calls go to; the most that were forked to */
+	bool recording;
+	struct cop_err first; /* code 0: none */
+	/* Room of each lane for what a call needs while it runs; grows outside of records only. */
+	char *scratch;
+	size_t scratch_bytes;
+	int scratch_lanes;
+	/* The weights that products read in a narrower form, see struct cop_backend. */
+	const float *full;
+	const char *narrow;
+	size_t nnarrow;
+};
+
+/* The thread's device. */
+struct cop_cuda_device *cop_cuda_now(void);
+
+/* Like cop_fail() of the library. */
+int cop_cuda_fail(struct cop_err *err, int code, const char *fmt, ...) COP_PRINTF(3, 4);
+
+/* Keeps the device's first error. */
+void cop_cuda_note(struct cop_cuda_device *d, cudaError_t e, const char *what);
+void cop_cuda_note_error(struct cop_cuda_device *d, const struct cop_err *err);
+
+/* Where calls go now. */
+struct cop_launch cop_cuda_launch(const struct cop_cuda_device *d);
+
+/* Room for a call of this lane, until its next one; NULL where there is none, which is noted. */
+void *cop_cuda_scratch(struct cop_cuda_device *d, size_t bytes);
+
+/* Opens streams and events. On failure the caller closes. */
+int cop_cuda_device_open(struct cop_cuda_device *d, const struct cop_device_choice *c, struct cop_err *err);
+void cop_cuda_device_close(struct cop_cuda_device *d);
+
+/* What follows on this thread is this device's. */
+int cop_cuda_adopt(struct cop_cuda_device *d, struct cop_err *err);
+
+extern const struct cop_queue cop_cuda_queue;
+int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err);
+void cop_cuda_release(void *p);
+int cop_cuda_put(void *to, const void *host, size_t bytes, struct cop_err *err);
+int cop_cuda_get(void *host, const void *from, size_t bytes, struct cop_err *err);
+
+/* Fills the table's slots that compute. */
+void cop_cuda_fill_table(struct cop_backend *b);
+
+#endif

@@ -1,0 +1,47 @@
+/* What the trainer's files share: training on a device that works beside the program. Not for other files. */
+#ifndef COP_NN_TRAINER_PRIV_H
+#define COP_NN_TRAINER_PRIV_H
+
+#include "nn/feed.h"
+#include "nn/mirror.h"
+#include "nn/trainer.h"
+
+/* One update of weights and optimizer state, wherever they are. */
+struct cop_update {
+	const struct cop_dials *dials;
+	const float *grad;
+	const uint8_t *mask;
+	float *param, *const *slot;
+};
+void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u);
+
+struct cop_dials cop_trainer_dials(const struct cop_trainer *t);
+
+/* Adds nothing and says what is wrong where a loss is not finite. */
+int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err *err) COP_CHECKED;
+
+/* Tells whoever watches; see struct cop_trainer. */
+int cop_trainer_beat(const struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+
+struct cop_on_device;
+
+/* After the trainer's works are there: opens its loaders as well. */
+int cop_on_device_init(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+void cop_on_device_release(struct cop_trainer *t);
+
+/* The trainer's arrays, mask or sums were changed: the device's are old. */
+void cop_on_device_changed(struct cop_trainer *t);
+
+/* The sums of the epoch alone were. */
+void cop_on_device_sums(struct cop_trainer *t);
+
+/* Steps up to `until`, as many as take a fraction of a second; *waited: seconds until batches were there. */
+int cop_on_device_steps(struct cop_trainer *t, int64_t until, double *waited, struct cop_err *err) COP_CHECKED;
+
+/* The trainer's arrays become what the device has. */
+int cop_on_device_sync(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+
+int cop_on_device_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_loss *all, struct cop_err *err)
+	COP_CHECKED;
+
+#endif
