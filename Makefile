@@ -15,10 +15,20 @@ SLURM ?= auto
 CC = gcc
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
 CFLAGS ?= -O3 -g
+CXX = g++
+NVCC = nvcc
 CPPFLAGS += -D_GNU_SOURCE -Ilib
 # -fno-math-errno: nobody reads errno after sqrtf, and loops with it can be vectorised; values stay exact
 ALLFLAGS = -std=c11 -fno-math-errno $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$(DEV)),-Werror) \
            $(if $(SAN),-DCOP_NO_CLONES -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+
+SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+# the kernels for the host, where tests stand in for CUDA: they read memory as whatever they like
+EMUFLAGS = -std=c++17 -DCOP_EMULATE -D_GNU_SOURCE -Ilib -Ikernels -Itests/cuda -Itests/cuda/include -O2 -g -Wall \
+           -Wextra -Wno-unknown-pragmas -ffp-contract=fast -fno-strict-aliasing $(if $(filter 1,$(DEV)),-Werror) $(SANFLAGS)
+NVCCFLAGS = -std=c++17 -O3 -lineinfo -D_GNU_SOURCE -Ilib -Ikernels -gencode arch=compute_80,code=sm_80 \
+            -gencode arch=compute_90,code=[sm_90,compute_90] -Xcompiler -fPIC,-Wall,-Wextra \
+            $(if $(filter 1,$(DEV)),-Werror all-warnings)
 
 # What was found is kept in one file; these goals work before it exists, the others make it.
 CONFIG = $(BUILD)/config.mk
@@ -30,11 +40,13 @@ LIB_SRC := $(filter-out %_module.c,$(wildcard lib/*/*.c))
 BIN_SRC := $(wildcard bin/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SLURM_TEST_SRC := $(wildcard tests/slurm/*.c)
+GPU_TEST_SRC := $(wildcard tests/gpu/test_*.c)
+GPU_TEST_HELP := $(filter-out $(GPU_TEST_SRC),$(wildcard tests/gpu/*.c))
 UNIT_HELP := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 ASSETS := $(wildcard jobs/*) $(wildcard configs/demo.json)
 
 # objects of different flags never meet: their folder is named by the flags' hash
-FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS)' | cksum | cut -d' ' -f1)
+FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) $(EMUFLAGS)' | cksum | cut -d' ' -f1)
 OBJ := $(BUILD)/obj-$(FLAGS_HASH)
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 # the kernels are built for three kinds of processor on x86-64; the program chooses when it starts
@@ -49,6 +61,10 @@ BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 FAULT_SO := $(BUILD)/tests/fault_shim.so
 FAKE_SO := $(patsubst tests/fake/%.c,$(BUILD)/tests/fake_%.so,$(wildcard tests/fake/*.c))
+CUDA_OBJ := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(wildcard kernels/*.cu))
+EMU_OBJ := $(patsubst kernels/%.cu,$(OBJ)/emulated/%.o,$(wildcard kernels/*.cu)) \
+           $(patsubst tests/cuda/%.cpp,$(OBJ)/emulated/%.o,$(wildcard tests/cuda/*.cpp))
+GPU_TEST_BIN := $(GPU_TEST_SRC:tests/gpu/%.c=$(BUILD)/tests/gpu_%)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
@@ -58,7 +74,7 @@ MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 .PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench sanitize lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
+all: $(BUILD)/coppice $(MODULES) $(if $(filter 1,$(HAVE_CUDA)),$(CUDA_OBJ)) ## build the program and its modules (the default)
 
 demo: ## train, sweep and report on synthetic digits, in under two minutes
 	@tools/deps.sh build
@@ -72,7 +88,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(GPU_TEST_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -107,7 +123,7 @@ lint: $(CONFIG) ## floors, foreign headers, format, headers that stand alone
 	@DEP_CFLAGS='$(DEP_CFLAGS)' tools/lint.sh
 
 format: ## put every source file into the house's format
-	@clang-format -i $$(git ls-files '*.c' '*.h')
+	@clang-format -i $$(git ls-files '*.c' '*.h' '*.cu' '*.cpp')
 
 install: all ## copy the program, its modules and manual below PREFIX (DESTDIR in front)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/coppice $(DESTDIR)$(PREFIX)/share/man/man1 \
@@ -157,6 +173,37 @@ $(KERNELS)-v3.o $(KERNELS)-v4.o: $(KERNELS)-%.o: lib/compute/kernels.c
 	@mkdir -p $(@D)
 	$(call say,CC,"$< ($*)")
 	$(Q)$(CC) $(ALLFLAGS) -march=x86-64-$* $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+
+# the kernels, for GPUs from Ampere on
+$(BUILD)/cuda/%.o: kernels/%.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+# the kernels as C++, what runs them on the host, and a CUDA runtime of the tests' own
+$(OBJ)/emulated/%.o: kernels/%.cu
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(EMUFLAGS) -x c++ -MMD -MP -c -o $@ $<
+	$(Q)objcopy --rename-section .bss=cop_shared,alloc,load,data,contents $@
+
+$(OBJ)/emulated/%.o: tests/cuda/%.cpp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(EMUFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libemulated.a: $(EMU_OBJ)
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(OBJ)/tests/gpu/%.o: CPPFLAGS += -Ikernels -Itests/cuda/include
+
+$(GPU_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(GPU_TEST_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libemulated.a \
+                                       $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SANFLAGS) -g -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
 
 # the commit goes into one small object, made again when it changes
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
@@ -218,4 +265,4 @@ $(BUILD)/tests/%: $(OBJ)/tests/unit/%.o $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/lib
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
 
--include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+-include $(shell find $(OBJ) $(BUILD)/cuda -name '*.d' 2>/dev/null)

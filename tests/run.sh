@@ -50,6 +50,10 @@ for group in "${groups[@]}"; do
 			name=$(basename "$src" .c)
 			run_one "unit-$name" "$build/tests/$name"
 		done
+		for src in tests/gpu/test_*.c; do
+			name=$(basename "$src" .c)
+			run_one "kernels-${name#test_}" "$build/tests/gpu_$name"
+		done
 		;;
 	extra)
 		run_one lint bash -c 'make -s -C "$ROOT" lint && echo "ok lint" || echo "not ok lint"'

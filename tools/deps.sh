@@ -4,7 +4,7 @@
 set -euo pipefail
 
 build=(gcc libc6-dev make pkg-config libhdf5-dev libcjson-dev libopenblas-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev)
-check=(libcmocka-dev clang-format python3 python3-h5py python3-numpy git slurmctld slurmd slurm-client slurm-wlm-basic-plugins
+check=(g++ libcmocka-dev clang-format python3 python3-h5py python3-numpy git slurmctld slurmd slurm-client slurm-wlm-basic-plugins
 	libslurm-dev munge chromium fonts-dejavu-core procps zstd)
 bench=(python3 python3-numpy python3-h5py python3-torch python3-pil zstd)
 fuzz=(clang libclang-rt-dev)

@@ -29,7 +29,7 @@ done < <(grep -nH '^#include "[a-z]*/' lib/*/*.[ch])
 foreign() { # foreign PATTERN FOLDER...
 	local pattern=$1 found
 	shift
-	found=$(grep -nE "^#include <($pattern)" -r lib bin || true)
+	found=$(grep -nE "^#include <($pattern)" -r lib bin kernels $([ -d cuda ] && echo cuda) || true)
 	for ok in "$@"; do
 		found=$(grep -v "^$ok" <<<"$found" || true)
 	done
@@ -39,7 +39,7 @@ foreign 'hdf5|H5' lib/store/
 foreign 'cblas|openblas' lib/compute/
 foreign 'jpeglib|png\.h|zlib|jerror' lib/data/
 foreign 'slurm' lib/sched/slurm_module.c
-foreign 'cuda|cudnn|cublas' lib/compute/ kernels/
+foreign 'cuda|cudnn|cublas|nccl' kernels/ cuda/
 
 # No printing and no exit in the library (mem.c and err.c say why they end the program).
 out=$(grep -nE '(^|[^a-z_])(printf|fputs|puts|exit|abort)\(|fprintf\(std' lib/*/*.c | grep -vE '^lib/base/(mem|err)\.c' || true)
@@ -48,7 +48,7 @@ out=$(grep -nE '(^|[^a-z_])(atoi|atof|strcpy|strcat|sprintf|gets)\(' lib/*/*.c b
 [ -z "$out" ] || complain "unchecked function: $out"
 
 if command -v clang-format >/dev/null; then
-	mapfile -t sources < <(git ls-files '*.c' '*.h')
+	mapfile -t sources < <(git ls-files '*.c' '*.h' '*.cu' '*.cpp')
 	clang-format --dry-run -Werror "${sources[@]}" >/dev/null 2>&1 ||
 		for f in "${sources[@]}"; do
 			clang-format --dry-run -Werror "$f" >/dev/null 2>&1 || complain "$f: not in the house's format (make format)"
