@@ -18,7 +18,7 @@ static const char *const slot_names[][2] = {
 	[COP_OPTIMIZER_ADAM] = {"adam_m", "adam_v"},
 };
 
-static int allocate(struct cop_trainer *t, struct cop_err *err)
+static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
 {
 	size_t n = t->net.graph.params.total;
 	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
@@ -36,7 +36,7 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 	if (!rc)
 		rc = cop_work_init(&t->eval, &t->net, t->backend, t->eval_batch, false, &t->work, err);
 	if (!rc && t->backend->queue)
-		return cop_on_device_init(t, err);
+		return cop_on_device_init(t, lead, err);
 	int threads = t->data->loader_threads;
 	if (!rc)
 		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, COP_GIVES_INPUT,
@@ -47,9 +47,9 @@ static int allocate(struct cop_trainer *t, struct cop_err *err)
 	return rc;
 }
 
-int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
-		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
-		     struct cop_err *err)
+static int init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
+		const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
+		struct cop_trainer *lead, struct cop_err *err)
 {
 	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend};
 	t->steps_per_epoch = data->train.n / train->batch;
@@ -66,16 +66,35 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 	if (!rc)
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
-		rc = allocate(t, err);
+		rc = allocate(t, lead, err);
 	if (!t->device)
 		t->work.dials = &t->dials;
 	t->work.dropout_seed = (uint64_t)train->seed_augment + r;
-	if (!rc)
+	if (!rc && t->loader)
 		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
 				 t->steps_per_epoch, t->total_steps);
 	if (rc)
 		cop_trainer_release(t);
 	return rc;
+}
+
+int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
+		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
+		     struct cop_err *err)
+{
+	return init(t, model, train, data, backend, replicate, NULL, err);
+}
+
+int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config *model, struct cop_trainer *lead,
+			    struct cop_err *err)
+{
+	int64_t replicate = (int64_t)(lead->work.dropout_seed - (uint64_t)lead->config->seed_augment);
+	return init(t, model, lead->config, lead->data, lead->backend, replicate, lead, err);
+}
+
+int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
+{
+	return cop_on_device_room(t, wanted, each, err);
 }
 
 void cop_trainer_release(struct cop_trainer *t)
@@ -276,7 +295,7 @@ static int add_up(struct cop_trainer *t, const struct cop_part *part, struct cop
 int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
 {
 	struct cop_loss all;
-	cop_loader_aim(t->eval_loader, part);
+	cop_loader_aim(t->device ? cop_on_device_loader(t) : t->eval_loader, part);
 	int rc = t->device ? cop_on_device_measure(t, part, &all, err) : add_up(t, part, &all, err);
 	if (rc)
 		return rc;
@@ -363,44 +382,100 @@ static void say_progress(const struct cop_trainer *t)
 			     t->config->epochs, cop_trainer_speed(t), cop_trainer_data_note(t, data));
 }
 
+/* Steps of all, which are at the same one, up to `until` or fewer; *waited: seconds until batches were there. */
+static int advance(struct cop_trainer *const *t, int n, int64_t until, double *waited, struct cop_err *err)
+{
+	struct cop_trainer *first = t[0];
+	int64_t epoch_end = (first->step / first->steps_per_epoch + 1) * first->steps_per_epoch;
+	if (first->device)
+		return cop_on_device_steps(t, n, epoch_end < until ? epoch_end : until, waited, err);
+	return one_step(first, waited, err);
+}
+
+/* What follows steps from `before` on, which took so long. */
+static int after_steps(struct cop_trainer *t, int64_t before, double took, double waited, double *saved,
+		       struct cop_err *err)
+{
+	if (t->backend == &cop_cpu_backend && !cop_loader_trying(t->loader))
+		cop_cpu_use(cop_pace_step(&t->pace, took));
+	if (t->loader)
+		cop_loader_note(t->loader, took, waited);
+	t->stepping += took;
+	t->waiting += waited;
+	t->seconds += took;
+	t->images += t->config->batch * (t->step - before);
+	int rc = t->device ? cop_trainer_finite(t, t->sums.loss, err) : 0;
+	if (!rc && t->step % t->steps_per_epoch == 0) {
+		double begun = cop_now();
+		rc = add_row(t, err);
+		t->seconds += cop_now() - begun;
+		if (!rc && t->epoch_ended)
+			t->epoch_ended(t, t->user);
+	}
+	if (rc)
+		return rc;
+	if (t->step / 16 != before / 16)
+		say_progress(t);
+	rc = cop_trainer_beat(t, err);
+	if (!rc && t->step < t->total_steps)
+		rc = save_if_due(t, saved, err);
+	return rc;
+}
+
+/* Those that go next: the furthest behind, up to where others join them. Returns how many. */
+static int next_ones(struct cop_trainer *const *t, int n, const int *rc, int64_t step, int *which, int64_t *until)
+{
+	int64_t least = step;
+	int found = 0;
+	for (int k = 0; k < n; k++)
+		if (!rc[k] && t[k]->step < least)
+			least = t[k]->step;
+	*until = step;
+	for (int k = 0; k < n && least < step; k++) {
+		if (rc[k])
+			continue;
+		if (t[k]->step == least)
+			which[found++] = k;
+		else if (t[k]->step < *until)
+			*until = t[k]->step;
+	}
+	return found;
+}
+
+void cop_trainers_run(struct cop_trainer *const *t, int n, int64_t step, int *rc, struct cop_err *err)
+{
+	struct cop_trainer *going[COP_LANES_MAX];
+	int which[COP_LANES_MAX], together;
+	double saved[COP_LANES_MAX];
+	int64_t until;
+	/* the most that may be had is what was set; a pace of another number begins anew */
+	if (t[0]->pace.most != cop_cpu_threads())
+		cop_pace_init(&t[0]->pace, cop_cpu_threads());
+	for (int k = 0; k < n; k++) {
+		saved[k] = cop_now();
+		if (!rc[k] && t[k]->history.n == 0)
+			rc[k] = add_row(t[k], &err[k]);
+	}
+	while ((together = next_ones(t, n, rc, step, which, &until)) > 0) {
+		struct cop_err failed = {0};
+		for (int k = 0; k < together; k++)
+			going[k] = t[which[k]];
+		double begun = cop_now(), waited;
+		int64_t before = going[0]->step;
+		int bad = advance(going, together, until, &waited, &failed);
+		double took = cop_now() - begun;
+		for (int k = 0; k < together; k++) {
+			int i = which[k];
+			rc[i] = bad ? cop_fail(&err[i], bad, "%s", failed.msg)
+				    : after_steps(t[i], before, took, waited, &saved[i], &err[i]);
+		}
+	}
+}
+
 int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err)
 {
-	/* the most that may be had is what was set; a pace of another number begins anew */
-	if (t->pace.most != cop_cpu_threads())
-		cop_pace_init(&t->pace, cop_cpu_threads());
-	double saved = cop_now();
-	int rc = t->history.n == 0 ? add_row(t, err) : 0;
-	while (t->step < step && !rc) {
-		double begun = cop_now(), waited;
-		int64_t before = t->step, epoch_end = (before / t->steps_per_epoch + 1) * t->steps_per_epoch;
-		if (t->device)
-			rc = cop_on_device_steps(t, epoch_end < step ? epoch_end : step, &waited, err);
-		else
-			rc = one_step(t, &waited, err);
-		double took = cop_now() - begun;
-		if (rc)
-			return rc;
-		if (t->backend == &cop_cpu_backend && !cop_loader_trying(t->loader))
-			cop_cpu_use(cop_pace_step(&t->pace, took));
-		cop_loader_note(t->loader, took, waited);
-		t->stepping += took;
-		t->waiting += waited;
-		t->seconds += took;
-		t->images += t->config->batch * (t->step - before);
-		if (t->step % t->steps_per_epoch == 0) {
-			begun = cop_now();
-			rc = add_row(t, err);
-			if (rc)
-				return rc;
-			t->seconds += cop_now() - begun;
-			if (t->epoch_ended)
-				t->epoch_ended(t, t->user);
-		}
-		if (t->step / 16 != before / 16)
-			say_progress(t);
-		rc = cop_trainer_beat(t, err);
-		if (!rc && t->step < t->total_steps)
-			rc = save_if_due(t, &saved, err);
-	}
-	return rc;
+	struct cop_err failed = {0};
+	int rc = 0;
+	cop_trainers_run(&t, 1, step, &rc, &failed);
+	return rc ? cop_fail(err, rc, "%s", failed.msg) : 0;
 }

@@ -63,7 +63,18 @@ struct cop_trainer {
 int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
 		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
 		     struct cop_err *err) COP_CHECKED;
+
+/*
+ * A trainer whose batches are those of `lead`, on a device that works beside the program: the same network, data and
+ * seeds, with weights of its own. It reads lead's batches, so it must go before lead does.
+ */
+int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config *model, struct cop_trainer *lead,
+			    struct cop_err *err) COP_CHECKED;
 void cop_trainer_release(struct cop_trainer *t);
+
+/* How many further trainers like this one, initialised and on a device, that device has room for; at most `wanted`.
+ *each: bytes that one takes. */
+int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
 
 /* Back to step 0 with zero optimizer state and no history; weights are whatever they were. */
 void cop_trainer_restart(struct cop_trainer *t);
@@ -87,6 +98,12 @@ struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t);
 
 /* Trains until `step`. COP_ESTOPPED when asked to stop; COP_EFAILED where the loss is not finite. */
 int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err) COP_CHECKED;
+
+/*
+ * The same for a lead and those beside it, COP_LANES_MAX at most, whose steps of the same number are done side by side. rc (n), err (n): how
+ * each ended; one that fails leaves the others alone. What is 0 already in rc takes part.
+ */
+void cop_trainers_run(struct cop_trainer *const *t, int n, int64_t step, int *rc, struct cop_err *err);
 
 /* Saves to progress_path, and takes up from there: *found says whether there was something to take up. A file that
    cannot be read is passed over with a warning: the run starts again. The mask is not saved; give the same one before.

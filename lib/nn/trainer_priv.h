@@ -25,8 +25,8 @@ int cop_trainer_beat(const struct cop_trainer *t, struct cop_err *err) COP_CHECK
 
 struct cop_on_device;
 
-/* After the trainer's works are there: opens its loaders as well. */
-int cop_on_device_init(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+/* After the trainer's works are there: opens its loaders as well, where it has no lead (NULL) to read with. */
+int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err) COP_CHECKED;
 void cop_on_device_release(struct cop_trainer *t);
 
 /* The trainer's arrays, mask or sums were changed: the device's are old. */
@@ -35,12 +35,19 @@ void cop_on_device_changed(struct cop_trainer *t);
 /* The sums of the epoch alone were. */
 void cop_on_device_sums(struct cop_trainer *t);
 
-/* Steps up to `until`, as many as take a fraction of a second; *waited: seconds until batches were there. */
-int cop_on_device_steps(struct cop_trainer *t, int64_t until, double *waited, struct cop_err *err) COP_CHECKED;
+/*
+ * Steps up to `until`, as many as take a fraction of a second, of n trainers that are at the same step and have one
+ * lead; *waited: seconds until batches were there. Leaves each one's sums as they are then, finite or not.
+ */
+int cop_on_device_steps(struct cop_trainer *const *t, int n, int64_t until, double *waited, struct cop_err *err)
+	COP_CHECKED;
+int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
 
 /* The trainer's arrays become what the device has. */
 int cop_on_device_sync(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 
+/* The loader that parts are measured with. */
+struct cop_loader *cop_on_device_loader(const struct cop_trainer *t);
 int cop_on_device_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_loss *all, struct cop_err *err)
 	COP_CHECKED;
 
