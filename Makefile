@@ -112,7 +112,7 @@ bench: ## coppice beside numpy and PyTorch, in turn
 
 sanitize: ## unit and command-line tests with the address and undefined-behaviour sanitizers, both at once
 	@$(MAKE) --no-print-directory BUILD=build/sanitize SAN=address,undefined CFLAGS='-O1 -g' tests
-	@SAN=address,undefined BUILD=build/sanitize tests/run.sh unit cli
+	@SAN=address,undefined OMP_WAIT_POLICY=passive BUILD=build/sanitize tests/run.sh unit cli
 
 fuzz: ## libFuzzer on IDX, JSON and images, FUZZ_SECONDS (600) for each; wants clang
 	@tools/deps.sh build fuzz

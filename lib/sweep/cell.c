@@ -82,45 +82,68 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	return rc;
 }
 
-static int retrain(struct cop_job_work *w, const struct cop_point *p, struct cop_err *err)
+/* A cell that is being computed. */
+struct job {
+	struct cop_job_work work;
+	const struct cop_point *point;
+	struct cop_row row;
+};
+
+/* The ticket: mask, rewound weights, and what an attempt before this one has left. */
+static int prepare(struct job *j, struct cop_err *err)
 {
-	struct cop_row row = {.round = p->round,
-			      .same_as = -1,
-			      .index = p->index,
-			      .replicate = p->replicate,
-			      .quantile = p->quantile,
-			      .reset_step = p->reset_step};
-	snprintf(row.reset, sizeof(row.reset), "%s", p->reset);
+	struct cop_job_work *w = &j->work;
+	const struct cop_point *p = j->point;
 	uint8_t *mask = NULL;
 	bool found = false;
+	j->row = (struct cop_row){.round = p->round,
+				  .same_as = -1,
+				  .index = p->index,
+				  .replicate = p->replicate,
+				  .quantile = p->quantile,
+				  .reset_step = p->reset_step};
+	snprintf(j->row.reset, sizeof(j->row.reset), "%s", p->reset);
 	snprintf(w->identity, sizeof(w->identity), "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld",
 		 (long long)p->index, (long long)p->replicate, (long long)p->round, p->quantile,
 		 (long long)p->reset_step);
-	int rc = cop_ticket_mask(w->run, &w->staging, p, &mask, &row.threshold, err);
+	int rc = cop_ticket_mask(w->run, &w->staging, p, &mask, &j->row.threshold, err);
 	if (!rc)
 		rc = rewind_to(w, p, mask, err);
 	if (!rc)
 		cop_trainer_resume(&w->trainer, &found);
 	if (found)
 		cop_info("%s: going on from step %lld", w->what, (long long)w->trainer.step);
-	if (!rc)
-		rc = cop_trainer_run(&w->trainer, w->run->total_steps, err);
-	if (!rc)
-		rc = write_result(w, row, err);
 	free(mask);
 	return rc;
+}
+
+/* Whatever it returns, end() must follow. `lead`: a cell of the same replicate to go beside; NULL: none. */
+static int begin(struct job *j, const struct cop_run *r, const struct cop_point *p, struct job *lead,
+		 const struct cop_work_options *o, struct cop_err *err)
+{
+	j->point = p;
+	int rc = cop_work_begin(&j->work, r, false, p->index, p->replicate, lead ? &lead->work : NULL, o, err);
+	return rc ? rc : prepare(j, err);
+}
+
+/* Writes the result where the training has come to its end. */
+static int end(struct job *j, int rc, struct cop_err *err)
+{
+	if (!rc)
+		rc = write_result(&j->work, j->row, err);
+	if (rc && rc != COP_ESTOPPED && j->work.claim != COP_CLAIM_LOST)
+		rc = cop_context(err, "cell %lld", (long long)j->point->index);
+	return cop_work_end(&j->work, rc, err);
 }
 
 static int compute(const struct cop_run *r, const struct cop_point *p, const struct cop_work_options *o,
 		   struct cop_err *err)
 {
-	struct cop_job_work w;
-	int rc = cop_work_begin(&w, r, false, p->index, p->replicate, o, err);
+	struct job j = {0};
+	int rc = begin(&j, r, p, NULL, o, err);
 	if (!rc)
-		rc = retrain(&w, p, err);
-	if (rc && rc != COP_ESTOPPED && w.claim != COP_CLAIM_LOST)
-		rc = cop_context(err, "cell %lld", (long long)p->index);
-	return cop_work_end(&w, rc, err);
+		rc = cop_trainer_run(&j.work.trainer, r->total_steps, err);
+	return end(&j, rc, err);
 }
 
 int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err)
@@ -155,20 +178,138 @@ int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err)
 	return rc;
 }
 
-int cop_cell_run(const struct cop_run *r, int64_t index, const struct cop_work_options *o, struct cop_err *err)
+/* The cell whose work cell `index` is. */
+static int find_point(const struct cop_run *r, int64_t index, const struct cop_point **p, struct cop_err *err)
 {
 	if (index < 0 || index >= (int64_t)r->ncells)
 		return cop_fail(err, COP_EINPUT, "cell %lld does not exist: '%s' has cells 0 to %zu", (long long)index,
 				r->path, r->ncells - 1);
-	const struct cop_point *p = &r->cell[index];
-	if (p->same_as >= 0) {
-		cop_info("cell %lld has the same mask as cell %lld", (long long)index, (long long)p->same_as);
-		p = &r->cell[p->same_as];
+	*p = &r->cell[index];
+	if ((*p)->same_as >= 0) {
+		cop_info("cell %lld has the same mask as cell %lld", (long long)index, (long long)(*p)->same_as);
+		*p = &r->cell[(*p)->same_as];
 	}
-	int rc = 0;
+	return 0;
+}
+
+int cop_cell_run(const struct cop_run *r, int64_t index, const struct cop_work_options *o, struct cop_err *err)
+{
+	const struct cop_point *p = NULL;
+	int rc = find_point(r, index, &p, err);
+	if (rc)
+		return rc;
 	if (cop_cell_done(r, p->index, NULL))
 		cop_info("cell %lld is done", (long long)p->index);
 	else
 		rc = compute(r, p, o, err);
 	return rc ? rc : cop_cell_share(r, p->index, err);
+}
+
+/* What cop_cells_run knows of a cell of its list. */
+struct member {
+	const struct cop_point *point; /* NULL: there is none */
+	bool over;                     /* its code is known, or it is a twin's */
+	int twin;                      /* an earlier member that is the same work; -1: none */
+};
+
+static void find_members(const struct cop_run *r, const int64_t *index, int n, struct member *m, int *rc,
+			 struct cop_err *err)
+{
+	for (int i = 0; i < n; i++) {
+		m[i] = (struct member){.twin = -1};
+		rc[i] = find_point(r, index[i], &m[i].point, &err[i]);
+		for (int k = 0; k < i && !rc[i]; k++)
+			if (m[k].point == m[i].point)
+				m[i].twin = k;
+		bool done = !rc[i] && m[i].twin < 0 && cop_cell_done(r, m[i].point->index, NULL);
+		if (done)
+			cop_info("cell %lld is done", (long long)m[i].point->index);
+		m[i].over = rc[i] || m[i].twin >= 0 || done;
+	}
+}
+
+/* How many go beside `lead` on its device. */
+static int room_beside(struct job *lead, int wanted)
+{
+	struct cop_err err = {0};
+	size_t each = 0;
+	if (!lead->work.trainer.backend->queue || wanted == 0)
+		return 0;
+	int room = cop_trainer_room(&lead->work.trainer, wanted, &each, &err);
+	if (room < wanted)
+		cop_warn("only %d of %d cells fit the GPU at once, for each takes %.2f GiB: the others follow",
+			 room < 0 ? 1 : room + 1, wanted + 1, (double)each / (1 << 30));
+	return room < 0 ? 0 : room;
+}
+
+/* The first member that is left, and as many of its replicate as fit beside it. */
+static void run_wave(const struct cop_run *r, struct member *m, int n, struct job *job,
+		     const struct cop_work_options *o, int *rc, struct cop_err *err)
+{
+	struct cop_trainer *t[COP_LANES_MAX];
+	struct cop_err run_err[COP_LANES_MAX] = {0};
+	int lead = 0, which[COP_LANES_MAX], run_rc[COP_LANES_MAX], going = 0, wanted = 0;
+	while (m[lead].over)
+		lead++;
+	m[lead].over = true;
+	rc[lead] = begin(&job[lead], r, m[lead].point, NULL, o, &err[lead]);
+	which[going++] = lead;
+	for (int i = lead + 1; i < n; i++)
+		wanted += !m[i].over && m[i].point->replicate == m[lead].point->replicate;
+	wanted = wanted < COP_LANES_MAX ? wanted : COP_LANES_MAX - 1;
+	int room = rc[lead] ? 0 : room_beside(&job[lead], wanted);
+	for (int i = lead + 1; i < n && room > 0; i++) {
+		if (m[i].over || m[i].point->replicate != m[lead].point->replicate)
+			continue;
+		m[i].over = true;
+		rc[i] = begin(&job[i], r, m[i].point, &job[lead], o, &err[i]);
+		which[going++] = i;
+		room--;
+	}
+	for (int k = 0; k < going; k++) {
+		t[k] = &job[which[k]].work.trainer;
+		run_rc[k] = rc[which[k]];
+	}
+	if (going > 1 || !rc[lead])
+		cop_trainers_run(t, going, r->total_steps, run_rc, run_err);
+	/* the lead last: the others read its batches, for their tests too */
+	for (int k = going - 1; k >= 0; k--) {
+		int i = which[k];
+		if (!rc[i] && run_rc[k])
+			err[i] = run_err[k];
+		rc[i] = end(&job[i], run_rc[k], &err[i]);
+		if (!rc[i])
+			rc[i] = cop_cell_share(r, m[i].point->index, &err[i]);
+	}
+}
+
+void cop_cells_run(const struct cop_run *r, const int64_t *index, int n, const struct cop_work_options *o, int *rc,
+		   struct cop_err *err)
+{
+	struct member *m = cop_xcalloc((size_t)n, sizeof(*m));
+	struct job *job = cop_xcalloc((size_t)n, sizeof(*job));
+	find_members(r, index, n, m, rc, err);
+	for (;;) {
+		int left = 0;
+		for (int i = 0; i < n; i++)
+			left += !m[i].over;
+		if (!left)
+			break;
+		run_wave(r, m, n, job, o, rc, err);
+		for (int i = 0; i < n && o->stop && *o->stop; i++)
+			if (!m[i].over) {
+				m[i].over = true;
+				rc[i] = cop_fail(&err[i], COP_ESTOPPED, "cell %lld was not begun",
+						 (long long)m[i].point->index);
+			}
+	}
+	for (int i = 0; i < n; i++)
+		if (m[i].twin >= 0) {
+			rc[i] = rc[m[i].twin];
+			err[i] = err[m[i].twin];
+		} else if (!rc[i] && job[i].point == NULL) {
+			rc[i] = cop_cell_share(r, m[i].point->index, &err[i]); /* done before */
+		}
+	free(m);
+	free(job);
 }

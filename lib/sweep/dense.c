@@ -250,7 +250,7 @@ int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_w
 	free(path);
 	if (rc)
 		return rc;
-	rc = cop_work_begin(&w, r, true, replicate, replicate, o, err);
+	rc = cop_work_begin(&w, r, true, replicate, replicate, NULL, o, err);
 	if (!rc)
 		rc = train_dense(&w, replicate, err);
 	return cop_work_end(&w, rc, err);

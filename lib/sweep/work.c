@@ -42,8 +42,23 @@ static int claim(struct cop_job_work *w, struct cop_err *err)
 	return cop_work_check(w, err);
 }
 
+/* The trainer, with data of its own or beside the lead's. */
+static int begin_trainer(struct cop_job_work *w, int64_t replicate, struct cop_job_work *lead,
+			 const struct cop_work_options *o, struct cop_err *err)
+{
+	const struct cop_experiment *e = &w->run->experiment;
+	const struct cop_backend *backend;
+	cop_staging_open(&w->staging, e->device.stage, o->stop);
+	if (lead)
+		return cop_trainer_init_beside(&w->trainer, &e->model, &lead->trainer, err);
+	int rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
+	if (!rc)
+		rc = cop_backend_open(&e->device.choice, &backend, err);
+	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &e->train, &w->data, backend, replicate, err);
+}
+
 int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
-		   const struct cop_work_options *o, struct cop_err *err)
+		   struct cop_job_work *lead, const struct cop_work_options *o, struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
 	*w = (struct cop_job_work){.run = r, .dense = dense, .number = number};
@@ -52,19 +67,12 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	w->state_path = cop_run_state(r, dense, number);
 	w->progress_path = cop_run_progress(r, dense, number);
 	int rc = claim(w, err);
-	const struct cop_backend *backend = NULL;
-	if (!rc)
-		rc = cop_backend_open(&e->device.choice, &backend, err);
 	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
 	w->cores = threads < cores ? threads : cores;
 	w->energy = cop_energy_open(
 		&(struct cop_energy_share){.cores = w->cores, .gpus = (int)e->slurm.gpus, .together = o->together});
-	if (!rc) {
-		cop_staging_open(&w->staging, e->device.stage, o->stop);
-		rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
-	}
 	if (!rc)
-		rc = cop_trainer_init(&w->trainer, &e->model, &e->train, &w->data, backend, replicate, err);
+		rc = begin_trainer(w, replicate, lead, o, err);
 	struct cop_trainer *t = &w->trainer;
 	t->energy = w->energy;
 	t->experiment = r->text;

@@ -22,7 +22,7 @@ struct cop_job_work {
 	char what[40];      /* "cell 42" */
 	char identity[160]; /* what exactly is computed; the caller of cop_work_begin may say it better */
 	struct cop_staging staging;
-	struct cop_data data;
+	struct cop_data data; /* its own; one beside another reads that one's */
 	struct cop_trainer trainer;
 	struct cop_state state;
 	char *state_path, *progress_path;
@@ -32,9 +32,12 @@ struct cop_job_work {
 	double result_changed; /* when the result file was, as last seen; 0: it was not there */
 };
 
-/* Notes the beginning and makes the trainer ready; whatever it returns, cop_work_end must follow. */
+/*
+ * Notes the beginning and makes the trainer ready; whatever it returns, cop_work_end must follow. `lead`: work of the
+ * same replicate on a device, to go beside (see cop_trainer_init_beside); it must end last. NULL: none.
+ */
 int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
-		   const struct cop_work_options *o, struct cop_err *err) COP_CHECKED;
+		   struct cop_job_work *lead, const struct cop_work_options *o, struct cop_err *err) COP_CHECKED;
 
 /* Fills what was measured into `row`: tests with the weights as they are. */
 int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err *err) COP_CHECKED;
