@@ -4,7 +4,9 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "commands.h"
+#include "compute/backend.h"
 #include "stop.h"
 #include "sweep/state.h"
 #include "sweep/work.h"
@@ -16,9 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { NOT_ENDED = -1 };
 
 /* What runs now, and what the supervisor listens to. */
 struct watch {
@@ -26,6 +31,8 @@ struct watch {
 	sigset_t listened, before; /* the mask that children get back */
 	size_t running;
 	int threads, together; /* of each piece; pieces at once */
+	bool one_process;      /* for all pieces */
+	int *code;             /* (n), shared with that process: how each piece ended; NOT_ENDED before */
 	bool stopping;
 };
 
@@ -63,17 +70,46 @@ static void listen(struct watch *w)
 	sigprocmask(SIG_BLOCK, &w->listened, &w->before);
 }
 
-/* The piece itself, in its own process. Never returns. */
-static void become_piece(const struct watch *w, const struct piece *p, pid_t parent)
+/* A child's first steps. */
+static struct cop_work_options become_child(const struct watch *w, pid_t parent)
 {
-	const struct supervision *s = w->s;
-	struct cop_err err = {0};
-	struct cop_work_options o = {.threads = w->threads, .together = w->together, .stop = &cop_stop_asked};
 	/* asked to save when the supervisor is gone, which may have been before prctl took effect */
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != parent)
 		_exit(-COP_ESTOPPED);
 	cop_stop_on_signals();
 	sigprocmask(SIG_SETMASK, &w->before, NULL);
+	return (struct cop_work_options){.threads = w->threads, .together = w->together, .stop = &cop_stop_asked};
+}
+
+/* All pieces that have begun, in one process. Never returns. */
+static void become_group(const struct watch *w, pid_t parent)
+{
+	const struct supervision *s = w->s;
+	struct cop_work_options o = become_child(w, parent);
+	int64_t *number = cop_xcalloc(s->n, sizeof(*number));
+	int *rc = cop_xcalloc(s->n, sizeof(*rc)), n = 0, code = 0;
+	struct cop_err *err = cop_xcalloc(s->n, sizeof(*err));
+	for (size_t i = 0; i < s->n; i++)
+		if (s->piece[i].end == PIECE_RUNNING)
+			number[n++] = s->piece[i].number;
+	cop_cells_run(s->run, number, n, &o, rc, err);
+	n = 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->piece[i].end == PIECE_RUNNING) {
+			w->code[i] = cop_exit_code(rc[n], &err[n]);
+			code = code ? code : w->code[i];
+			n++;
+		}
+	fflush(NULL);
+	_exit(code);
+}
+
+/* The piece itself, in its own process. Never returns. */
+static void become_piece(const struct watch *w, const struct piece *p, pid_t parent)
+{
+	const struct supervision *s = w->s;
+	struct cop_err err = {0};
+	struct cop_work_options o = become_child(w, parent);
 	int rc = s->dense ? cop_dense_run(s->run, p->number, &o, &err) : cop_cell_run(s->run, p->number, &o, &err);
 	int code = cop_exit_code(rc, &err);
 	fflush(NULL);
@@ -130,6 +166,36 @@ static void begin_some(struct watch *w)
 			begin_piece(w, &w->s->piece[i]);
 }
 
+/* All that are left, in one process. */
+static void begin_group(struct watch *w)
+{
+	size_t begun = 0;
+	for (size_t i = 0; i < w->s->n; i++) {
+		struct piece *p = &w->s->piece[i];
+		if (p->end != PIECE_WAITING || given_up(w, p))
+			continue;
+		p->end = PIECE_RUNNING;
+		w->code[i] = NOT_ENDED;
+		begun++;
+	}
+	if (!begun)
+		return;
+	pid_t parent = getpid(), pid = fork();
+	if (pid == 0)
+		become_group(w, parent);
+	if (pid < 0)
+		cop_warn("the task's cells: cannot start a process: %s", strerror(errno));
+	for (size_t i = 0; i < w->s->n; i++) {
+		struct piece *p = &w->s->piece[i];
+		if (p->end != PIECE_RUNNING)
+			continue;
+		p->pid = pid;
+		p->end = pid < 0 ? PIECE_FAILED : PIECE_RUNNING;
+		p->code = pid < 0 ? -COP_EFAILED : 0;
+		w->running += pid >= 0;
+	}
+}
+
 /* One that failed: whether it is to be run again, and why it failed. Its state file knows, or is told. */
 static void judge_failure(const struct watch *w, struct piece *p, const char *how, bool signalled)
 {
@@ -164,9 +230,10 @@ static bool was_killed(const struct watch *w, int status)
 static void end_piece(struct watch *w, struct piece *p, int status)
 {
 	char how[96];
-	bool signalled = WIFSIGNALED(status);
+	const int *own = w->one_process ? &w->code[p - w->s->piece] : NULL;
+	bool known = own && *own != NOT_ENDED, signalled = !known && WIFSIGNALED(status);
 	w->running--;
-	p->code = signalled ? -COP_EFAILED : WEXITSTATUS(status);
+	p->code = known ? *own : signalled ? -COP_EFAILED : WEXITSTATUS(status);
 	p->end = p->code == 0 ? PIECE_DONE : PIECE_STOPPED;
 	if (signalled)
 		snprintf(how, sizeof(how), "ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -196,8 +263,11 @@ static void pass_on(struct watch *w, int sig)
 {
 	w->stopping = true;
 	for (size_t i = 0; i < w->s->n; i++)
-		if (w->s->piece[i].end == PIECE_RUNNING)
+		if (w->s->piece[i].end == PIECE_RUNNING) {
 			kill(w->s->piece[i].pid, sig);
+			if (w->one_process)
+				break;
+		}
 }
 
 /* Takes what has arrived; waits for it where `wait` says so. */
@@ -222,6 +292,25 @@ static int pieces_together(const struct supervision *s)
 		free(result);
 	}
 	return together ? together : 1;
+}
+
+/* Whether the work is a GPU's. A child finds out: what has opened a GPU cannot fork. */
+static bool on_gpu(const struct supervision *s)
+{
+	const struct cop_device_choice *c = &s->run->experiment.device.choice;
+	const struct cop_backend *b;
+	int status = 0;
+	if (c->kind != COP_DEVICE_AUTO)
+		return c->kind == COP_DEVICE_CUDA;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(cop_backend_open(c, &b, NULL) == 0 && b->queue ? 0 : 1);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static bool as_one_process(const struct supervision *s)
+{
+	return s->concurrent && !s->dense && s->n > 1 && on_gpu(s);
 }
 
 static int threads_of_each(const struct supervision *s, int together)
@@ -254,12 +343,18 @@ static int sum_up(const struct watch *w)
 
 int supervise(struct supervision *s)
 {
-	struct watch w = {.s = s, .together = pieces_together(s)};
-	w.threads = threads_of_each(s, w.together);
+	struct watch w = {.s = s, .together = pieces_together(s), .one_process = as_one_process(s)};
+	w.threads = w.one_process ? s->threads : threads_of_each(s, w.together);
+	if (w.one_process) {
+		w.code = mmap(NULL, s->n * sizeof(*w.code), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		w.one_process = w.code != MAP_FAILED;
+	}
 	listen(&w);
 	for (;;) {
 		hear(&w, false);
-		if (!w.stopping)
+		if (!w.stopping && w.one_process)
+			begin_group(&w);
+		else if (!w.stopping)
 			begin_some(&w);
 		if (!w.running)
 			break;

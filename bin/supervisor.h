@@ -1,6 +1,7 @@
 /*
  * What an array task runs: one child process for each piece of its work (a cell, or a dense run), in turn or all at
- * once, so that one that dies leaves its neighbours alone. One that fails is to be run again until it has failed
+ * once, so that one that dies leaves its neighbours alone. Cells that run at once on a GPU are one process, which reads
+ * each batch once for all of them. One that fails is to be run again until it has failed
  * slurm.max_attempts times in a row in the same way; its state file counts.
  */
 #ifndef COP_BIN_SUPERVISOR_H
