@@ -100,8 +100,8 @@ struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t);
 int cop_trainer_run(struct cop_trainer *t, int64_t step, struct cop_err *err) COP_CHECKED;
 
 /*
- * The same for a lead and those beside it, COP_LANES_MAX at most, whose steps of the same number are done side by side. rc (n), err (n): how
- * each ended; one that fails leaves the others alone. What is 0 already in rc takes part.
+ * The same for a lead and those beside it, COP_LANES_MAX at most, whose steps of the same number are done side by side.
+ * rc (n), err (n): how each ended; one that fails leaves the others alone. What is 0 already in rc takes part.
  */
 void cop_trainers_run(struct cop_trainer *const *t, int n, int64_t step, int *rc, struct cop_err *err);
 
