@@ -59,7 +59,7 @@ static void add_gpu(struct cop_table *t)
 	const struct cop_cuda_module *cuda;
 	struct cop_cuda_found found = {0};
 	struct cop_err err = {0};
-	if (cop_cuda_module(&cuda, &err) || cuda->find(&found, &err)) {
+	if (cop_cuda_load(&cuda, &err) || cuda->find(&found, &err)) {
 		add(t, "GPU", false, "%s", err.msg);
 		return;
 	}

@@ -13,7 +13,7 @@ const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t 
 	return b->describe(buf, size);
 }
 
-int cop_cuda_module(const struct cop_cuda_module **m, struct cop_err *err)
+int cop_cuda_load(const struct cop_cuda_module **m, struct cop_err *err)
 {
 	const void *table;
 	int rc = cop_module_open("cuda", "cop_cuda_module", COP_CUDA_INTERFACE, &table, err);
@@ -26,7 +26,7 @@ static int open_cuda(const struct cop_device_choice *c, const struct cop_backend
 {
 	const struct cop_cuda_module *m;
 	struct cop_cuda_found found;
-	int rc = cop_cuda_module(&m, err);
+	int rc = cop_cuda_load(&m, err);
 	if (!rc)
 		rc = m->find(&found, err);
 	return rc ? rc : m->open(c, b, err);

@@ -33,6 +33,6 @@ struct cop_cuda_module {
 };
 
 /* The module, opened. COP_EMISSING where there is none. */
-int cop_cuda_module(const struct cop_cuda_module **m, struct cop_err *err) COP_CHECKED;
+int cop_cuda_load(const struct cop_cuda_module **m, struct cop_err *err) COP_CHECKED;
 
 #endif
