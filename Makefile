@@ -24,7 +24,7 @@ ALLFLAGS = -std=c11 -fno-math-errno $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$
 
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # the kernels for the host, where tests stand in for CUDA: they read memory as whatever they like
-EMUFLAGS = -std=c++17 -DCOP_EMULATE -D_GNU_SOURCE -Ilib -Ikernels -Itests/cuda -Itests/cuda/include -O2 -g -Wall \
+EMUFLAGS = -std=c++17 -DCOP_EMULATE -D_GNU_SOURCE -Ilib -I. -Ikernels -Itests/cuda -Itests/cuda/include -O2 -g -Wall \
            -Wextra -Wno-unknown-pragmas -ffp-contract=fast -fno-strict-aliasing $(if $(filter 1,$(DEV)),-Werror) $(SANFLAGS)
 NVCCFLAGS = -std=c++17 -O3 -lineinfo -D_GNU_SOURCE -Ilib -Ikernels -gencode arch=compute_80,code=sm_80 \
             -gencode arch=compute_90,code=[sm_90,compute_90] -Xcompiler -fPIC,-Wall,-Wextra \
@@ -197,7 +197,7 @@ $(BUILD)/libemulated.a: $(EMU_OBJ)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(OBJ)/tests/gpu/%.o: CPPFLAGS += -Ikernels -Itests/cuda/include
+$(OBJ)/tests/gpu/%.o: CPPFLAGS += -I. -Ikernels -Itests/cuda/include
 
 $(GPU_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(GPU_TEST_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libemulated.a \
                                        $(BUILD)/libcoppice.a

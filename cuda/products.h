@@ -22,6 +22,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct cop_products;
 struct cop_conv_plan;
 struct cop_matrix_plan;
@@ -31,8 +35,8 @@ struct cop_products_choice {
 	bool deterministic;           /* the same bits from run to run */
 	size_t space;                 /* the most bytes of workspace that a plan may want */
 	/*
-	 * Plans can be made for a device that is not here, but not run: its properties as cuDNN writes them down. NULL:
-	 * the current device.
+	 * cuDNN's plans can be made for a device that is not here, but not run: its properties as cuDNN writes them
+	 * down. Products of matrices have no plans then. NULL: the current device.
 	 */
 	const char *absent;
 };
@@ -70,7 +74,7 @@ int cop_conv_run(const struct cop_conv_plan *plan, cudaStream_t stream, const vo
 /*
  * A product of row-major matrices: c (m,n) [+]= a (m,k) b (k,n) [+ bias (n)], then max(c, 0) with relu. a_turned: a
  * lies as (k,m); b_turned: b lies as (n,k). The bias is of the element; c is of the element, or float with `wide`.
- * With `add` there is neither bias nor relu.
+ * With `add` or `wide` there is neither bias nor relu.
  *
  * A linear layer with w (out,in) and a batch of x (N,in):
  * forward y (N,out) = x w^T + b:  m = N, n = out, k = in, a = x, b = w, b_turned, bias, relu;
@@ -90,5 +94,9 @@ const char *cop_matrix_plan_about(const struct cop_matrix_plan *plan);
 /* `bias` is not looked at where the plan has none. */
 int cop_matrix_run(const struct cop_matrix_plan *plan, cudaStream_t stream, const void *a, const void *b,
 		   const void *bias, void *c, void *space, struct cop_err *err) COP_CHECKED;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -108,6 +108,9 @@ cudaError_t cop_cuda_cut(const struct cop_launch *l, size_t n, const void *x, vo
 /* g (n) = the sum of part (ranks, n) in the ranks' order. */
 cudaError_t cop_cuda_add_ranks(const struct cop_launch *l, size_t n, int ranks, const float *const *part, float *g);
 
+/* widen.cu: to (n) [+]= from (n) of l->element. */
+cudaError_t cop_cuda_widen(const struct cop_launch *l, size_t n, const void *from, bool add, float *to);
+
 /*
  * select.cu: exact order statistics of magnitudes by radix histograms. rank (nranks, increasing, 0-based) of |x|
  * among those of `n` floats; out (nranks) becomes the magnitudes' bits. count (nranks): how many are smaller than it.
