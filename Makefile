@@ -69,12 +69,16 @@ UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
 SLURM_TEST_BIN := $(SLURM_TEST_SRC:tests/slurm/%.c=$(BUILD)/tests/%)
+MODULE_OBJ := $(patsubst %.c,$(OBJ)/module/%.o,$(wildcard cuda/*.c))
+# the sanitizers are not for what NVIDIA's compiler and libraries do
+WITH_CUDA := $(if $(SAN),,$(filter 1,$(HAVE_CUDA)))
+PLANS_BIN := $(if $(WITH_CUDA),$(BUILD)/tests/cuda_plans)
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
 
 .PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench sanitize lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/coppice $(MODULES) $(if $(filter 1,$(HAVE_CUDA)),$(CUDA_OBJ)) ## build the program and its modules (the default)
+all: $(BUILD)/coppice $(MODULES) $(if $(WITH_CUDA),$(CUDA_OBJ) $(MODULE_OBJ)) ## build the program and its modules (the default)
 
 demo: ## train, sweep and report on synthetic digits, in under two minutes
 	@tools/deps.sh build
@@ -88,7 +92,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(GPU_TEST_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(UNIT_BIN) $(GPU_TEST_BIN) $(PLANS_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -173,6 +177,24 @@ $(KERNELS)-v3.o $(KERNELS)-v4.o: $(KERNELS)-%.o: lib/compute/kernels.c
 	@mkdir -p $(@D)
 	$(call say,CC,"$< ($*)")
 	$(Q)$(CC) $(ALLFLAGS) -march=x86-64-$* $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+
+# What speaks to CUDA, in C, and the kernels. A symbol that neither has nor the libraries is an error here, not when the
+# module is opened.
+$(BUILD)/coppice-cuda.so: $(MODULE_OBJ) $(CUDA_OBJ)
+	$(call say,SO,$@)
+	$(Q)$(CXX) -shared -o $@ $^ -Wl,--no-undefined -Wl,-Bsymbolic $(CUDA_LIBS) -Wl,-rpath,'$(CUDA_PATH)'
+
+$(OBJ)/module/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALLFLAGS) -fPIC -I. $(CPPFLAGS) $(CUDA_CFLAGS) -MMD -MP -c -o $@ $<
+
+# the plans that cuDNN makes for a GPU that is described to it
+PLANS_OBJ := $(addprefix $(OBJ)/module/,tests/cuda/plans.o $(patsubst %,cuda/%.o,products cudnn cublas fail))
+$(PLANS_BIN): $(PLANS_OBJ) $(BUILD)/cuda/widen.o $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(CUDA_LIBS) -Wl,-rpath,'$(CUDA_PATH)'
 
 # the kernels, for GPUs from Ampere on
 $(BUILD)/cuda/%.o: kernels/%.cu

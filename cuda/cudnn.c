@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if CUDNN_VERSION < 91100
-#error "cuDNN 9.11 or newer is needed, for descriptors of a device's properties"
+#if CUDNN_VERSION < 90800
+#error "cuDNN 9.8 or newer is needed, for descriptors of a device's properties"
 #endif
 
 typedef cudnnBackendDescriptor_t descriptor;
@@ -340,7 +340,7 @@ static int refuse(const struct cop_dnn *dnn, const struct cop_conv *d, enum cop_
 		  struct cop_err *err)
 {
 	static const char *const precision[] = {[COP_FP32] = "fp32", [COP_TF32] = "tf32", [COP_BF16] = "bf16"};
-	char words[400], version[32];
+	char words[160], version[32];
 	last_words(words, sizeof(words));
 	return cop_cuda_fail(err, out_of_memory(s) ? COP_EFAILED : COP_EMISSING,
 			     "%s%s has no engine for the %s of a convolution of %d to %d channels, kernel %dx%d, %d "
@@ -369,6 +369,8 @@ int cop_dnn_plan(struct cop_dnn *dnn, const struct cop_conv *d, enum cop_conv_wa
 		return 0;
 	}
 	cop_dnn_plan_free(p);
+	if (s == CUDNN_STATUS_SUCCESS) /* nothing was proposed */
+		s = CUDNN_STATUS_NOT_SUPPORTED;
 	return refuse(dnn, d, way, s, err);
 }
 

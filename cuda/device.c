@@ -1,7 +1,6 @@
 /* A GPU: memory, the queue, records; see device.h and struct cop_queue in compute/backend.h. */
 #include "device.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,18 +10,6 @@ static _Thread_local struct cop_cuda_device *now;
 struct cop_cuda_device *cop_cuda_now(void)
 {
 	return now;
-}
-
-int cop_cuda_fail(struct cop_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-	if (!err)
-		return code;
-	va_start(ap, fmt);
-	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
-	va_end(ap);
-	err->code = code;
-	return code;
 }
 
 void cop_cuda_note(struct cop_cuda_device *d, cudaError_t e, const char *what)

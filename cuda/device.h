@@ -6,6 +6,7 @@
 #define COP_CUDA_DEVICE_H
 
 #include "compute/cuda.h"
+#include "fail.h"
 #include "kernels/kernels.h"
 #include "products.h"
 
@@ -35,9 +36,6 @@ struct cop_cuda_device {
 
 /* The thread's device. */
 struct cop_cuda_device *cop_cuda_now(void);
-
-/* Like cop_fail() of the library. */
-int cop_cuda_fail(struct cop_err *err, int code, const char *fmt, ...) COP_PRINTF(3, 4);
 
 /* Keeps the device's first error. */
 void cop_cuda_note(struct cop_cuda_device *d, cudaError_t e, const char *what);

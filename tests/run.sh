@@ -54,6 +54,11 @@ for group in "${groups[@]}"; do
 			name=$(basename "$src" .c)
 			run_one "kernels-${name#test_}" "$build/tests/gpu_$name"
 		done
+		if [ -x "$build/tests/cuda_plans" ]; then
+			run_one cuda-plans "$build/tests/cuda_plans"
+		else
+			run_one cuda-plans echo "ok plans # SKIP built without CUDA or cuDNN, or with sanitizers"
+		fi
 		;;
 	extra)
 		run_one lint bash -c 'make -s -C "$ROOT" lint && echo "ok lint" || echo "not ok lint"'
