@@ -8,7 +8,7 @@ DEV ?= 0
 # V=1 shows the commands
 Q = $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
-# CUDA=0 and SLURM=0 leave a part out that would be found
+# CUDA=0 and SLURM=0 leave a part out that would be found; CUDNN_HOME (environment) is where cuDNN is if not beside nvcc
 CUDA ?= auto
 SLURM ?= auto
 

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if CUDNN_VERSION < 90800
+#define OLDEST 90800
+#if CUDNN_VERSION < OLDEST
 #error "cuDNN 9.8 or newer is needed, for descriptors of a device's properties"
 #endif
 
@@ -230,7 +231,7 @@ static bool allowed(const struct cop_dnn *d, const cudnnBackendNumericalNote_t *
 			break;
 		case CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION:
 			return false;
-		/* their rounding errors are of the order of 1e-4 */
+		/* tiles of the input: 4x4 gives 2x2 outputs and rounds like a plain sum, larger ones lose digits */
 		case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_6x6:
 		case CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13:
 			return false;
@@ -312,7 +313,7 @@ static cudnnStatus_t propose(struct cop_dnn_plan *p, cudnnBackendHeurMode_t mode
 static bool choose(struct cop_dnn_plan *p, cudnnBackendHeurMode_t mode, cudnnStatus_t *s)
 {
 	descriptor config[ENGINES];
-	int made = 0;
+	int made = 0, taken = -1;
 	int64_t n = 0, number = 0;
 	bool allow = false;
 	while (made < ENGINES &&
@@ -325,12 +326,17 @@ static bool choose(struct cop_dnn_plan *p, cudnnBackendHeurMode_t mode, cudnnSta
 			e = allow ? try(p, config[i]) : CUDNN_STATUS_NOT_SUPPORTED;
 		if (e != CUDNN_STATUS_SUCCESS)
 			*s = e;
+		else
+			taken = (int)i;
 	}
 	for (int i = 0; i < made; i++)
-		cudnnBackendDestroyDescriptor(config[i]);
-	if (p->plan)
+		if (i != taken)
+			cudnnBackendDestroyDescriptor(config[i]);
+	if (p->plan) {
+		p->pile.of[p->pile.n++] = config[taken];
 		snprintf(p->about, sizeof(p->about), "cuDNN engine %lld%s", (long long)number,
 			 mode == CUDNN_HEUR_MODE_FALLBACK ? " (fallback)" : "");
+	}
 	return p->plan;
 }
 
@@ -432,8 +438,13 @@ static cudnnStatus_t describe(struct cop_dnn *d, const char *absent)
 
 int cop_dnn_open(const struct cop_products_choice *c, struct cop_dnn **dnn, struct cop_err *err)
 {
-	struct cop_dnn *d = calloc(1, sizeof(*d));
+	struct cop_dnn *d;
 	int rc = 0;
+	if (cudnnGetVersion() < OLDEST || cudnnGetVersion() / 10000 != CUDNN_MAJOR)
+		return cop_cuda_fail(err, COP_EMISSING,
+				     "cuDNN %d.%d or newer of that series is needed, and %zu is here", CUDNN_MAJOR,
+				     OLDEST / 100 % 100, cudnnGetVersion());
+	d = calloc(1, sizeof(*d));
 	if (!d)
 		return cop_cuda_fail(err, COP_EFAILED, "out of memory");
 	d->precision = c->precision;
