@@ -105,16 +105,18 @@ cudaError_t cop_cuda_adam(const struct cop_launch *l, const struct cop_adam *o, 
 cudaError_t cop_cuda_narrow(const struct cop_launch *l, size_t n, const float *from, void *to);
 /* dx of l->element where x > 0, else 0 (the gradient of a ReLU, given its value). */
 cudaError_t cop_cuda_cut(const struct cop_launch *l, size_t n, const void *x, void *dx);
-/* g (n) = the sum of part (ranks, n) in the ranks' order. */
+/* g (n) = the sum of part[rank] (n) in the ranks' order; `part` itself is the caller's. g may be one of them. */
+enum { COP_CUDA_GROUP = 16 /* the most ranks */ };
 cudaError_t cop_cuda_add_ranks(const struct cop_launch *l, size_t n, int ranks, const float *const *part, float *g);
 
 /* widen.cu: to (n) [+]= from (n) of l->element. */
 cudaError_t cop_cuda_widen(const struct cop_launch *l, size_t n, const void *from, bool add, float *to);
 
 /*
- * select.cu: exact order statistics of magnitudes by radix histograms. rank (nranks, increasing, 0-based) of |x|
- * among those of `n` floats; out (nranks) becomes the magnitudes' bits. count (nranks): how many are smaller than it.
- * NaN counts as larger than all else. space: cop_cuda_select_space(nranks) bytes. nranks up to COP_CUDA_RANKS.
+ * select.cu: exact order statistics of magnitudes by radix histograms. rank (nranks, increasing, 0-based; one
+ * beyond n is the last's) of |x| among those of `n` > 0 floats; out (nranks) becomes the magnitudes' bits. count
+ * (nranks): how many are smaller than it. NaN counts as larger than all else, and NaNs are ordered by their bits.
+ * space: cop_cuda_select_space(nranks) bytes. nranks up to COP_CUDA_RANKS.
  */
 enum { COP_CUDA_RANKS = 64 };
 size_t cop_cuda_select_space(int nranks);
