@@ -10,7 +10,8 @@ static void moments(const struct cop_launch *l, const struct cop_shape *s, uint6
 	void *dy = gpu_put_activation(l, s, y);
 	size_t bytes = (size_t)s->c * 2 * sizeof(double);
 	double *want = memset(gpu_host(bytes), 0, bytes), *scale = memset(gpu_host(bytes), 0, bytes);
-	struct cop_sums sums = gpu_sums_room(s->c, COP_CUDA_PARTS, true);
+	struct cop_sums sums = gpu_sums_room(s->c, COP_CUDA_PARTS, true),
+			again = gpu_sums_room(s->c, COP_CUDA_PARTS, true);
 	for (int row = 0; row < s->h * s->w * s->c; row++)
 		for (int n = 0; n < s->batch; n++) {
 			int c = row % s->c;
@@ -23,6 +24,14 @@ static void moments(const struct cop_launch *l, const struct cop_shape *s, uint6
 	gpu_ok(cop_cuda_moments(l, s, dy, dabout, &sums));
 	/* what is summed is read alike by both elements */
 	gpu_same_sums(&sums, s->c, want, scale, 1e-5);
+
+	/* the same bits each time, in whatever order the blocks come */
+	size_t n = (size_t)sums.parts * (size_t)s->c * 2;
+	float *first = gpu_floats(n);
+	gpu_ok(cop_cuda_moments(l, s, dy, dabout, &again));
+	assert_int_equal(again.parts, sums.parts);
+	gpu_get(first, sums.part, n * sizeof(float));
+	gpu_same_device("the same sums", n, again.part, first, 0);
 }
 
 /* A batch norm of as many channels as the shape has, with sums in some parts. */
