@@ -5,6 +5,7 @@
 #include "nn/arena.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -179,6 +180,39 @@ int cop_work_guest_batch(const struct cop_work *host, int most)
 	return most;
 }
 
+/* Bytes of a work's arena, were its batch another. */
+static size_t arena_bytes(const struct cop_work *w, int batch)
+{
+	const struct cop_stages *s = &w->net->stages;
+	struct cop_life *life = cop_xcalloc(2 * (size_t)s->n, sizeof(*life));
+	set_lives(s, cop_leading(w->backend, batch), w->training, life);
+	size_t floats = cop_arena_place(life, 2 * (size_t)s->n);
+	free(life);
+	return floats * w->backend->element;
+}
+
+/* On a device that is too small: which batch would fit. Workspace is taken to grow with the batch. */
+static int say_what_fits(struct cop_work *w, struct cop_err *err)
+{
+	size_t free_bytes, total, space = space_floats(w) * sizeof(float);
+	int least = 0, most = w->batch;
+	if (!w->backend->queue || w->backend->queue->memory(&free_bytes, &total, NULL))
+		return COP_EFAILED;
+	/* what was taken before it failed is free again */
+	free_bytes += w->guest || !w->arena ? 0 : w->arena_floats * w->backend->element;
+	while (most - least > 1) {
+		int middle = least + (most - least) / 2;
+		bool fits = arena_bytes(w, middle) + space / (size_t)w->batch * (size_t)middle <= free_bytes;
+		least = fits ? middle : least;
+		most = fits ? most : middle;
+	}
+	char why[512];
+	snprintf(why, sizeof(why), "%s", err->msg);
+	if (!least)
+		return cop_fail(err, COP_EFAILED, "%s; not even a batch of 1 would fit", why);
+	return cop_fail(err, COP_EFAILED, "%s; 'train.batch' is %d, about %d would fit", why, w->batch, least);
+}
+
 int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
 		  bool training, const struct cop_work *host, struct cop_err *err)
 {
@@ -201,6 +235,8 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 		rc = take(w, &w->space, w->space_floats * sizeof(float), "workspace", err);
 	if (!rc && backend->narrow)
 		rc = take(w, &w->narrow, net->graph.params.total * backend->element, "parameters", err);
+	if (rc && err && backend->queue)
+		rc = say_what_fits(w, err);
 	if (rc)
 		cop_work_release(w);
 	return rc;

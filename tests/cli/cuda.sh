@@ -1,0 +1,109 @@
+#!/bin/bash
+# test: training on a GPU that the host stands in for: as the CPU, again, resumed, side by side, short of memory
+source "$ROOT/tests/lib.sh"
+
+if [ ! -e "$BUILD/emulated/coppice-cuda.so" ]; then
+	skip "a GPU on the host" "no module for it was built"
+	exit
+fi
+export COPPICE_MODULES=$BUILD/emulated
+
+expect "doctor finds it" 0 'GPU +yes .*compute capability' coppice doctor
+expect "and its libraries" 0 'CUDA +yes .*\(driver\), .*\(runtime\);' coppice doctor
+COPPICE_EMULATED_DEVICES=0 expect "doctor without a device" 0 'GPU +no .*no GPU is to be seen here' coppice doctor
+
+# network NAME MODEL: an experiment in NAME.json
+network() {
+	cat >$1.json <<END
+{"name": "$1", "model": $2,
+ "data": {"path": "glyphs", "validation": 10, "glyphs": {"train": 74, "test": 21, "seed": 3},
+          "augment": {"crop_padding": 2, "flip": true}},
+ "train": {"epochs": 2, "batch": 16, "optimizer": {"name": "sgd", "lr": 0.02, "momentum": 0.9, "weight_decay": 1e-3}},
+ "sweep": {"quantiles": [0.5, 0.9], "reset": ["0ep", "1ep"]},
+ "device": {"kind": "cuda", "threads": 1}}
+END
+}
+network lenet '{"name": "lenet", "hidden": [12]}'
+network conv '{"name": "graph", "layers": [
+  {"op": "conv", "out": 4, "kernel": 3, "stride": 2, "padding": 1}, {"op": "batch_norm"}, {"op": "relu6", "name": "a"},
+  {"op": "conv", "out": 4, "kernel": 3, "padding": 1, "groups": 4}, {"op": "batch_norm"}, {"op": "relu"},
+  {"op": "conv", "out": 4, "kernel": 1, "bias": true},
+  {"op": "add", "inputs": ["a", "conv7"], "name": "sum"}, {"op": "max_pool", "kernel": 2, "stride": 2},
+  {"op": "dropout", "rate": 0.2}, {"op": "flatten"}, {"op": "linear", "out": 10}]}'
+
+COPPICE_EMULATED_DEVICES=0 expect "cuda without a device" 3 "device 'cuda': no GPU is to be seen here" \
+	coppice run lenet.json -o none
+expect "the CPU has no bf16" 2 "the CPU computes in fp32 only" \
+	coppice run lenet.json -o none --set device.kind=cpu --set device.precision=bf16
+
+cat >near.py <<'PYTHON'
+# near.py A B TOLERANCE: the histories and final weights of two dense runs are near each other
+import h5py, math, numpy, sys
+a, b, tolerance = sys.argv[1], sys.argv[2], float(sys.argv[3])
+def far(x, y):
+    x, y = numpy.array(x, 'f8'), numpy.array(y, 'f8')
+    return numpy.abs(x - y).max() / max(numpy.abs(x).max(), 1e-30)
+worst = 0
+with h5py.File(a + '/dense/0/final.h5') as f, h5py.File(b + '/dense/0/final.h5') as g:
+    names = []
+    f['params'].visititems(lambda n, d: names.append('params/' + n) if isinstance(d, h5py.Dataset) else None)
+    if 'buffers' in f:
+        f['buffers'].visititems(lambda n, d: names.append('buffers/' + n) if isinstance(d, h5py.Dataset) else None)
+    assert names
+    for n in names:
+        worst = max(worst, far(f[n], g[n]))
+with h5py.File(a + '/dense/0/result.h5') as f, h5py.File(b + '/dense/0/result.h5') as g:
+    for n in 'train_loss', 'val_loss':
+        worst = max(worst, far(f['history/' + n][1:], g['history/' + n][1:]))
+print('near' if worst < tolerance else 'far', worst)
+PYTHON
+
+sweep() { coppice run "$1.json" -o "$2" --no-timing "${@:3}" >"$2.out" 2>&1 || { no "run $2"; tail -n 5 "$2.out" | sed 's/^/# /'; }; }
+for n in lenet conv; do
+	sweep $n $n-cpu --set device.kind=cpu
+	sweep $n $n-gpu
+	if has_python; then
+		expect "$n: as on the CPU" 0 '^near' "$PYTHON" near.py $n-cpu $n-gpu 1e-3
+	else
+		skip "$n: as on the CPU" "no python3 with h5py"
+	fi
+	sweep $n $n-again
+	check "$n: the same bits again, the dense run" same_dense 5 $n-gpu $n-again
+	for c in 0 1 2 3; do
+		check "$n: and cell $c" same_tensors {$n-gpu,$n-again}/cells/00000$c.h5
+	done
+done
+expect "a result names the device" 0 'fp32' coppice show conv-gpu/cells/000000.h5
+
+# saved after every step, and killed at some
+coppice plan conv.json -o killed --no-timing --set device.checkpoint_minutes=0 >/dev/null 2>&1 || no "plan killed"
+for turn in 1 2 3; do
+	coppice train killed >/dev/null 2>&1 &
+	pid=$!
+	wait_for killed/state/dense-000000.h5 $pid
+	sleep 0.0$turn
+	kill -9 $pid 2>/dev/null
+	wait $pid 2>/dev/null
+done
+expect "killed three times, the dense run comes to its end" 0 '' coppice train killed
+check "with the same bits" same_dense 5 conv-gpu killed
+
+# four cells in one process, which begin at two steps
+coppice plan conv.json -o together --no-timing --set slurm.cells_per_task=4 --set slurm.concurrent=true >/dev/null 2>&1 ||
+	no "plan together"
+coppice train together >/dev/null 2>&1 || no "train together"
+SLURM_ARRAY_TASK_ID=0 expect "four cells at once" 0 'task: 4 of 4 cells done' coppice task together --concurrent
+for c in 0 1 2 3; do
+	check "cell $c is what it is alone" same_tensors {conv-gpu,together}/cells/00000$c.h5
+done
+
+# images that do not fit the device are sent with each batch
+sweep conv streamed --set device.data=stream
+check "images from the file: the same bits" same_dense 5 conv-gpu streamed
+
+expect "bf16 trains" 0 '' coppice run conv.json -o narrow --no-timing --set device.precision=bf16
+if has_python; then
+	expect "and stays near" 0 '^near' "$PYTHON" near.py conv-gpu narrow 0.1
+fi
+COPPICE_EMULATED_BYTES=200000 expect "out of memory says how much" 1 'out of GPU memory: .* are wanted for .* are free' \
+	coppice run conv.json -o small --no-timing
