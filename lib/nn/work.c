@@ -5,7 +5,6 @@
 #include "nn/arena.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /*
@@ -206,11 +205,10 @@ static int say_what_fits(struct cop_work *w, struct cop_err *err)
 		least = fits ? middle : least;
 		most = fits ? most : middle;
 	}
-	char why[512];
-	snprintf(why, sizeof(why), "%s", err->msg);
+	struct cop_err was = *err;
 	if (!least)
-		return cop_fail(err, COP_EFAILED, "%s; not even a batch of 1 would fit", why);
-	return cop_fail(err, COP_EFAILED, "%s; 'train.batch' is %d, about %d would fit", why, w->batch, least);
+		return cop_fail(err, COP_EFAILED, "%.500s; not even a batch of 1 would fit", was.msg);
+	return cop_fail(err, COP_EFAILED, "%.500s; the batch is %d, about %d would fit", was.msg, w->batch, least);
 }
 
 int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct cop_backend *backend, int batch,
