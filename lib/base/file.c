@@ -67,8 +67,7 @@ void cop_remove_if_empty(const char *path)
 	rmdir(path);
 }
 
-/* Whether it is the name or the file that is wrong; anything else may go well the next time. */
-static int code_of_reading(int error)
+int cop_code_of_reading(int error)
 {
 	static const int wrong[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG};
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
@@ -90,7 +89,7 @@ static int read_all(int fd, const char *path, char **data, size_t *len, struct c
 			int error = errno;
 			free(buf);
 			errno = error;
-			return cop_fail_errno(err, code_of_reading(error), "cannot read '%s'", path);
+			return cop_fail_errno(err, cop_code_of_reading(error), "cannot read '%s'", path);
 		}
 		if (got == 0)
 			break;
@@ -106,7 +105,7 @@ int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *er
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return cop_fail_errno(err, code_of_reading(errno), "cannot open '%s'", path);
+		return cop_fail_errno(err, cop_code_of_reading(errno), "cannot open '%s'", path);
 	int rc = read_all(fd, path, data, len, err);
 	close(fd);
 	return rc;

@@ -25,6 +25,12 @@ void cop_remove(const char *path);
 /* Removes a folder that holds nothing; any other stays. */
 void cop_remove_if_empty(const char *path);
 
+/*
+ * The code of a failure to open or read a file, by its errno: COP_EINPUT where the name or the file itself is wrong,
+ * else COP_EFAILED, for it may go well the next time.
+ */
+int cop_code_of_reading(int error);
+
 /* The whole file with a terminating zero; the caller frees *data. COP_EINPUT where there is none that
  * may be read, COP_EFAILED where reading it failed. */
 int cop_read_file(const char *path, char **data, size_t *len, struct cop_err *err) COP_CHECKED;

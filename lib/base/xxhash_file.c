@@ -23,7 +23,7 @@ static int pass(const char *path, int from, const char *copy, int to, uint64_t *
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			rc = cop_fail_errno(err, COP_EINPUT, "cannot read '%s'", path);
+			rc = cop_fail_errno(err, cop_code_of_reading(errno), "cannot read '%s'", path);
 		else if (to >= 0 && cop_write_all(to, block, (size_t)got) < 0)
 			rc = cop_fail_errno(err, COP_EFAILED, "cannot write '%s'", copy);
 		else
@@ -38,7 +38,7 @@ int cop_xxh_file(const char *path, const char *to, uint64_t *hash, struct cop_er
 {
 	int in = open(path, O_RDONLY | O_CLOEXEC), out = -1, rc = 0;
 	if (in < 0)
-		return cop_fail_errno(err, COP_EINPUT, "cannot open '%s'", path);
+		return cop_fail_errno(err, cop_code_of_reading(errno), "cannot open '%s'", path);
 	if (to)
 		out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (to && out < 0)

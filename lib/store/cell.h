@@ -76,6 +76,12 @@ struct cop_stamp {
 	int64_t inode;
 };
 
+/* Whether it is the same file, unchanged. */
+static inline bool cop_stamp_same(const struct cop_stamp *a, const struct cop_stamp *b)
+{
+	return a->size == b->size && a->changed == b->changed && a->inode == b->inode;
+}
+
 /* Writes the file; params and mask may be NULL ("keep_weights": false). `experiment` is the resolved JSON. */
 int cop_cell_write(const char *path, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
 		   const float *param, const uint8_t *mask, const struct cop_layout *buffers, const float *buffer,

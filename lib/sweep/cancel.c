@@ -53,12 +53,8 @@ static void end_processes(const struct cop_entry *e, size_t n, size_t *ended)
 static bool end_submitter(const struct cop_run *run, size_t *ended)
 {
 	struct cop_state s;
-	bool known;
-	char *path = cop_run_file(run, COP_SUBMITTER);
-	cop_state_read(path, &s);
-	bool told = s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known) && kill((pid_t)s.pid, SIGTERM) == 0;
+	bool told = cop_submitter_alive(run, &s) && kill((pid_t)s.pid, SIGTERM) == 0;
 	*ended += told;
-	free(path);
 	return told;
 }
 

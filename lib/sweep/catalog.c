@@ -43,11 +43,6 @@ static uint64_t grid_hash(const struct cop_run *r)
 	return h;
 }
 
-static bool same_stamp(const struct cop_stamp *a, const struct cop_stamp *b)
-{
-	return a->size == b->size && a->changed == b->changed && a->inode == b->inode;
-}
-
 /* "000042.h5" is 42; anything else, temporary files among them, is -1. */
 static int64_t index_of(const char *name)
 {
@@ -148,7 +143,7 @@ static void recall(struct cop_catalog *c, void (*take)(struct cop_catalog *, int
 static void take_verdict(struct cop_catalog *c, int64_t i, const struct cop_listed *e)
 {
 	struct cop_listed *now = &c->cell[i];
-	if (now->verdict == COP_VERDICT_MISSING || !same_stamp(&now->stamp, &e->stamp)) {
+	if (now->verdict == COP_VERDICT_MISSING || !cop_stamp_same(&now->stamp, &e->stamp)) {
 		c->changed = true;
 		return;
 	}
@@ -161,7 +156,7 @@ static void take_rejection(struct cop_catalog *c, int64_t i, const struct cop_li
 {
 	struct cop_listed *now = &c->cell[i];
 	if (e->verdict == COP_VERDICT_REJECTED && now->verdict == COP_VERDICT_VALID && !now->read &&
-	    same_stamp(&now->stamp, &e->stamp)) {
+	    cop_stamp_same(&now->stamp, &e->stamp)) {
 		now->verdict = COP_VERDICT_REJECTED;
 		now->reason = cop_xstrdup(e->reason);
 	}

@@ -80,9 +80,8 @@ static bool still_so(const struct gathering *g, size_t k)
 	const struct cop_row *row = cop_results_row(g->writer, k);
 	if (row->index < 0 || row->index >= (int64_t)g->run->ncells || !cop_catalog_valid(&g->catalog, row->index))
 		return false;
-	const struct cop_stamp *now = &g->catalog.cell[row->index].stamp, *then = cop_results_stamp(g->writer, k);
 	struct cop_cell c = {.row = *row, .hash = (char *)(uintptr_t)g->run->hash};
-	return now->size == then->size && now->changed == then->changed && now->inode == then->inode &&
+	return cop_stamp_same(&g->catalog.cell[row->index].stamp, cop_results_stamp(g->writer, k)) &&
 	       cop_run_owns(g->run, &g->run->cell[row->index], &c);
 }
 

@@ -183,14 +183,13 @@ static void explain_waiting(struct cop_ledger *l, size_t i)
 		cop_entry_because(e, "waits for dense run %" PRId64 ": %s", p->replicate, cop_fate_names[needs->fate]);
 }
 
-static bool has_submitter(const struct cop_run *run)
+bool cop_submitter_alive(const struct cop_run *run, struct cop_state *s)
 {
-	struct cop_state s;
 	bool known;
 	char *path = cop_run_file(run, COP_SUBMITTER);
-	cop_state_read(path, &s);
+	cop_state_read(path, s);
 	free(path);
-	return s.state == COP_WORK_RUNNING && cop_state_alive(&s, &known);
+	return s->state == COP_WORK_RUNNING && cop_state_alive(s, &known);
 }
 
 static bool all_done(const struct cop_ledger *l)
@@ -202,10 +201,11 @@ static bool all_done(const struct cop_ledger *l)
 /* jobs: ask the queue even where that can change no entry. */
 static int open_ledger(struct cop_ledger *l, const struct cop_run *run, bool jobs, struct cop_err *err)
 {
+	struct cop_state submitter;
 	*l = (struct cop_ledger){.run = run,
 				 .ndense = (size_t)run->experiment.sweep.replicates,
 				 .ncells = run->ncells,
-				 .submitting = has_submitter(run),
+				 .submitting = cop_submitter_alive(run, &submitter),
 				 .queue_known = true};
 	l->dense = cop_xcalloc(l->ndense, sizeof(*l->dense));
 	l->cell = cop_xcalloc(l->ncells, sizeof(*l->cell));

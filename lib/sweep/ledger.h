@@ -57,6 +57,9 @@ struct cop_ledger {
 	char queue_error[256]; /* why it could not be asked; else "" */
 };
 
+/* Whether somebody is submitting the run from this machine now; *s is the process. */
+bool cop_submitter_alive(const struct cop_run *run, struct cop_state *s);
+
 /*
  * Reads files, the ledger and, where there is one and something is not done, the queue once. Release it. Where a queue
  * cannot be asked that is no error here.
