@@ -63,7 +63,7 @@ FAULT_SO := $(BUILD)/tests/fault_shim.so
 FAKE_SO := $(patsubst tests/fake/%.c,$(BUILD)/tests/fake_%.so,$(wildcard tests/fake/*.c))
 CUDA_OBJ := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(wildcard kernels/*.cu))
 EMU_OBJ := $(patsubst kernels/%.cu,$(OBJ)/emulated/%.o,$(wildcard kernels/*.cu)) \
-           $(patsubst tests/cuda/%.cpp,$(OBJ)/emulated/%.o,$(wildcard tests/cuda/*.cpp))
+           $(patsubst tests/cuda/%,$(OBJ)/emulated/%.o,$(basename $(wildcard tests/cuda/*.cpp tests/cuda/*.cu)))
 GPU_TEST_BIN := $(GPU_TEST_SRC:tests/gpu/%.c=$(BUILD)/tests/gpu_%)
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -203,11 +203,17 @@ $(BUILD)/cuda/%.o: kernels/%.cu
 	$(Q)$(NVCC) $(NVCCFLAGS) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
 # the kernels as C++, what runs them on the host, and a CUDA runtime of the tests' own
-$(OBJ)/emulated/%.o: kernels/%.cu
+define emulate
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(EMUFLAGS) -x c++ -MMD -MP -c -o $@ $<
 	$(Q)objcopy --rename-section .bss=cop_shared,alloc,load,data,contents $@
+endef
+$(OBJ)/emulated/%.o: kernels/%.cu
+	$(emulate)
+
+$(OBJ)/emulated/%.o: tests/cuda/%.cu
+	$(emulate)
 
 $(OBJ)/emulated/%.o: tests/cuda/%.cpp
 	@mkdir -p $(@D)

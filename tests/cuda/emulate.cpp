@@ -9,7 +9,10 @@
 #include <sys/mman.h>
 #include <vector>
 
-#ifndef __x86_64__
+/* Fibers change places by a few instructions on x86-64, by swapcontext() elsewhere. */
+#if defined(__x86_64__) && !defined(COP_UCONTEXT)
+#define OWN_SWITCH 1
+#else
 #include <ucontext.h>
 #endif
 
@@ -29,7 +32,7 @@ const uint64_t CANARY = 0x636f707069636521u;
 enum state { READY, BARRIER, EXCHANGE, BALLOT, DONE };
 
 struct fiber {
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 	void *stack;
 #else
 	ucontext_t context;
@@ -45,7 +48,7 @@ struct fiber {
 };
 
 struct fiber fibers[THREADS_MAX];
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 void *home;
 #else
 ucontext_t home;
@@ -90,7 +93,7 @@ struct order {
 
 } // namespace
 
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 /* Keeps what a call must keep, leaves its stack in *save, and goes on where the stack `load` was left. */
 extern "C" void emulate_switch(void **save, void *load);
 asm(R"(
@@ -124,7 +127,7 @@ namespace
 
 void leave(void)
 {
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 	emulate_switch(&fibers[running].stack, home);
 #else
 	swapcontext(&fibers[running].context, &home);
@@ -145,7 +148,7 @@ void prepare(struct fiber *f, int index)
 		      (unsigned)index / (blockDim.x * blockDim.y)};
 	f->state = READY;
 	memcpy(f->memory, &CANARY, sizeof(CANARY));
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 	/*
 	 * Six registers, the address to go to, and one that keeps the stack aligned as after a call. Stacks do not all
 	 * begin at the same place of a page: they would share a few lines of the cache.
@@ -167,7 +170,7 @@ void enter(int index)
 {
 	running = index;
 	threadIdx = fibers[index].at;
-#ifdef __x86_64__
+#ifdef OWN_SWITCH
 	emulate_switch(&home, fibers[index].stack);
 #else
 	swapcontext(&home, &fibers[index].context);
