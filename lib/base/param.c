@@ -471,11 +471,21 @@ static cJSON *holder(cJSON *root, const char *key, const char **last)
 	return root;
 }
 
+static bool at_default(const struct cop_param *d, const void *config)
+{
+	cJSON *is = value_json(d, config), *was = json_of(d->def);
+	bool same = cJSON_Compare(is, was, 1);
+	cJSON_Delete(is);
+	cJSON_Delete(was);
+	return same;
+}
+
 char *cop_params_text(const struct cop_params *p, const void *config, unsigned flags)
 {
 	cJSON *root = cJSON_CreateObject();
 	for (size_t i = 0; i < p->n; i++) {
-		if (flags && !(p->table[i].flags & flags))
+		const struct cop_param *d = &p->table[i];
+		if (flags && (!(d->flags & flags) || ((d->flags & COP_PARAM_LATER) && at_default(d, config))))
 			continue;
 		const char *last;
 		cJSON *object = holder(root, p->table[i].key, &last);

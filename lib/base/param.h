@@ -41,7 +41,9 @@ struct cop_strings {
 
 enum {
 	COP_PARAM_COMPUTES = 1, /* changes what is computed: part of the hash */
-	COP_PARAM_REQUIRED = 2
+	COP_PARAM_REQUIRED = 2,
+	/* came later than others: its default is what was computed before, and leaves the hash as it was */
+	COP_PARAM_LATER = 4
 };
 
 struct cop_param {
@@ -67,7 +69,10 @@ struct cop_params {
 int cop_params_load(const struct cop_params *p, void *config, const char *text, const char *name,
 		    const char *const *sets, size_t nsets, struct cop_err *err) COP_CHECKED;
 
-/* The configuration as JSON text, every key written; only those with `flags` where not 0. The caller frees. */
+/*
+ * The configuration as JSON text, every key written; only those with `flags` where not 0, and of these not the later
+ * ones that are at their defaults. The caller frees.
+ */
 char *cop_params_text(const struct cop_params *p, const void *config, unsigned flags);
 
 /* Whether two configurations agree on the parameters with `flags`; else names those that differ into `keys`. */

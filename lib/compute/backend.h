@@ -322,9 +322,13 @@ const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t 
  */
 int cop_cpu_set_threads(int threads);
 
-/* The number that was set; and for now, how many of them to use (1 to that number). */
+/*
+ * The number that was set; and for now, how many of them to use (1 to that number). Both are of the calling thread: one
+ * that was confined has `threads` in place of the number that was set.
+ */
 int cop_cpu_threads(void);
 void cop_cpu_use(int threads);
+void cop_cpu_confine(int threads);
 
 /* What the machine gives now, to hold figures against, by all threads. Takes about a second and 128 MiB. */
 struct cop_cpu_peak {

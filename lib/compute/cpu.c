@@ -19,9 +19,12 @@ enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = COP_GATHER };
 
 /* What the process may use at most; how many of them work now is OpenMP's own setting. */
 static int threads_set;
+static _Thread_local int threads_here; /* 0: as many as were set */
 
 int cop_cpu_threads(void)
 {
+	if (threads_here)
+		return threads_here;
 	return threads_set ? threads_set : omp_get_max_threads();
 }
 
@@ -29,6 +32,13 @@ void cop_cpu_use(int threads)
 {
 	if (threads != omp_get_max_threads())
 		omp_set_num_threads(threads);
+}
+
+void cop_cpu_confine(int threads)
+{
+	threads_here = threads;
+	omp_set_dynamic(0);
+	omp_set_num_threads(threads);
 }
 
 int cop_cpu_set_threads(int threads)

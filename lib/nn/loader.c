@@ -46,6 +46,7 @@ struct cop_loader {
 	const struct cop_part *part;
 	struct cop_shuffle shuffle; /* training: perm is not NULL */
 	int64_t steps_per_epoch, steps;
+	int share, shares; /* of training's batches this one */
 
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t work, ready;
@@ -101,9 +102,9 @@ static void plan(struct cop_loader *l, int64_t step)
 {
 	struct slot *s = slot_of(l, step);
 	if (l->shuffle.perm) {
+		int64_t at = step % l->steps_per_epoch * l->shares + l->share;
 		s->n = l->batch;
-		cop_shuffle_batch(&l->shuffle, step / l->steps_per_epoch, step % l->steps_per_epoch, l->batch, s->pick,
-				  s->label);
+		cop_shuffle_batch(&l->shuffle, step / l->steps_per_epoch, at, l->batch, s->pick, s->label);
 	} else {
 		s->n = cop_part_batch(l->part, step, l->batch, s->pick, s->label);
 	}
@@ -288,6 +289,7 @@ int cop_loader_open(struct cop_loader **out, const struct cop_data *data, const 
 	l->batch = batch;
 	l->ld = cop_leading(backend, batch);
 	l->wanted = threads;
+	l->shares = 1;
 	l->hold = true;
 	cop_ahead_init(&l->choice);
 	pthread_mutex_init(&l->lock, NULL);
@@ -338,6 +340,13 @@ void cop_loader_aim(struct cop_loader *l, const struct cop_part *part)
 	cop_shuffle_release(&l->shuffle);
 	l->part = part;
 	l->steps = (part->n + l->batch - 1) / l->batch;
+}
+
+void cop_loader_share(struct cop_loader *l, int part, int parts)
+{
+	restart(l, 0);
+	l->share = part;
+	l->shares = parts;
 }
 
 /* By all of the step's threads, which this one leads. */

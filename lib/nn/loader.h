@@ -49,6 +49,9 @@ void cop_loader_train(struct cop_loader *l, uint64_t seed_order, uint64_t seed_a
 		      int64_t steps);
 void cop_loader_aim(struct cop_loader *l, const struct cop_part *part);
 
+/* Training's batches are `parts` times as large as this loader's, which gives the `part`-th part of each, from 0. */
+void cop_loader_share(struct cop_loader *l, int part, int parts);
+
 /*
  * The batch of `step`; waits until it is there. Any step may be asked for, but the one after the last is the one that
  * is being made ready. COP_EFAILED or COP_EINPUT where images cannot be read.

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "nn/ranks.h"
 #include "nn/trainer_priv.h"
 
 #include <inttypes.h>
@@ -18,9 +19,39 @@ static const char *const slot_names[][2] = {
 	[COP_OPTIMIZER_ADAM] = {"adam_m", "adam_v"},
 };
 
+static int ranks_of(const struct cop_train_config *c)
+{
+	return c->ranks > 1 ? (int)c->ranks : 1;
+}
+
+/* Those that the configuration asks for are shared out. */
+static int loader_threads(const struct cop_trainer *t)
+{
+	int all = t->data->loader_threads, n = ranks_of(t->config);
+	return all > 0 ? (all + n - 1) / n : all;
+}
+
+static void aim(const struct cop_trainer *t, struct cop_loader *l, int rank)
+{
+	const struct cop_train_config *c = t->config;
+	uint64_t r = (uint64_t)t->replicate;
+	cop_loader_share(l, rank, ranks_of(c));
+	cop_loader_train(l, (uint64_t)c->seed_order + r, (uint64_t)c->seed_augment + r, t->steps_per_epoch,
+			 t->total_steps);
+}
+
+int cop_trainer_open_loader(const struct cop_trainer *t, int rank, struct cop_loader **l, struct cop_err *err)
+{
+	int rc = cop_loader_open(l, t->data, t->backend, t->work.batch, loader_threads(t), COP_GIVES_INPUT, err);
+	if (!rc)
+		aim(t, *l, rank);
+	return rc;
+}
+
 static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
 {
 	size_t n = t->net.graph.params.total;
+	int batch = (int)t->config->batch / ranks_of(t->config);
 	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
 	int rc = cop_alloc(&t->param, n, sizeof(float), "parameters", err);
 	if (!rc)
@@ -30,36 +61,42 @@ static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_
 	if (!rc)
 		rc = cop_alloc(&t->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
 	if (!rc)
-		rc = cop_work_init(&t->work, &t->net, t->backend, (int)t->config->batch, true, NULL, err);
+		rc = cop_work_init(&t->work, &t->net, t->backend, batch, true, NULL, err);
 	if (!rc)
 		t->eval_batch = cop_work_guest_batch(&t->work, EVAL_BATCH);
 	if (!rc)
 		rc = cop_work_init(&t->eval, &t->net, t->backend, t->eval_batch, false, &t->work, err);
 	if (!rc && t->backend->queue)
 		return cop_on_device_init(t, lead, err);
-	int threads = t->data->loader_threads;
 	if (!rc)
-		rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, COP_GIVES_INPUT,
-				     err);
+		rc = cop_trainer_open_loader(t, 0, &t->loader, err);
 	if (!rc)
-		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, COP_GIVES_INPUT,
-				     err);
+		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, t->data->loader_threads,
+				     COP_GIVES_INPUT, err);
 	return rc;
+}
+
+static int check(const struct cop_trainer *t, struct cop_err *err)
+{
+	const struct cop_train_config *c = t->config;
+	if (t->steps_per_epoch < 1)
+		return cop_fail(err, COP_EINPUT,
+				"'train.batch' is %" PRId64 ", but only %" PRId64 " images are left to train on",
+				c->batch, t->data->train.n);
+	if (ranks_of(c) > 1 && t->backend->queue)
+		return cop_fail(err, COP_EMISSING, "'device.ranks' is %" PRId64 ", but several GPUs cannot be used yet",
+				c->ranks);
+	return cop_ranks_check(c->batch, ranks_of(c), err);
 }
 
 static int init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
 		const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
 		struct cop_trainer *lead, struct cop_err *err)
 {
-	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend};
+	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend, .replicate = replicate};
 	t->steps_per_epoch = data->train.n / train->batch;
 	t->total_steps = t->steps_per_epoch * train->epochs;
-	uint64_t r = (uint64_t)replicate;
-	int rc = 0;
-	if (t->steps_per_epoch < 1)
-		rc = cop_fail(err, COP_EINPUT,
-			      "'train.batch' is %" PRId64 ", but only %" PRId64 " images are left to train on",
-			      train->batch, data->train.n);
+	int rc = check(t, err);
 	if (!rc)
 		rc = cop_net_init(&t->net, model, data->info.channels, data->info.height, data->info.width,
 				  data->info.nclasses, err);
@@ -69,10 +106,11 @@ static int init(struct cop_trainer *t, const struct cop_model_config *model, con
 		rc = allocate(t, lead, err);
 	if (!t->device)
 		t->work.dials = &t->dials;
-	t->work.dropout_seed = (uint64_t)train->seed_augment + r;
-	if (!rc && t->loader)
-		cop_loader_train(t->loader, (uint64_t)train->seed_order + r, (uint64_t)train->seed_augment + r,
-				 t->steps_per_epoch, t->total_steps);
+	t->work.dropout_seed = (uint64_t)train->seed_augment + (uint64_t)replicate;
+	if (!rc && t->device && t->loader)
+		aim(t, t->loader, 0);
+	if (!rc && ranks_of(train) > 1)
+		rc = cop_ranks_open(&t->ranks, t, ranks_of(train), err);
 	if (rc)
 		cop_trainer_release(t);
 	return rc;
@@ -88,8 +126,7 @@ int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model
 int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config *model, struct cop_trainer *lead,
 			    struct cop_err *err)
 {
-	int64_t replicate = (int64_t)(lead->work.dropout_seed - (uint64_t)lead->config->seed_augment);
-	return init(t, model, lead->config, lead->data, lead->backend, replicate, lead, err);
+	return init(t, model, lead->config, lead->data, lead->backend, lead->replicate, lead, err);
 }
 
 int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
@@ -100,6 +137,7 @@ int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, stru
 void cop_trainer_release(struct cop_trainer *t)
 {
 	cop_on_device_release(t);
+	cop_ranks_free(t->ranks);
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
 	cop_work_release(&t->work);
@@ -209,7 +247,7 @@ struct cop_dials cop_trainer_dials(const struct cop_trainer *t)
 void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u)
 {
 	const struct cop_train_config *c = t->config;
-	size_t n = t->net.graph.params.total;
+	size_t n = u->n ? u->n : t->net.graph.params.total;
 	if (c->optimizer == COP_OPTIMIZER_SGD) {
 		struct cop_sgd o = {.momentum = (float)c->momentum,
 				    .weight_decay = (float)c->weight_decay,
@@ -233,21 +271,19 @@ int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err 
 			t->step, cop_schedule_lr(&t->schedule, t->step));
 }
 
-/* *waited: seconds until the batch was there. */
-static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
+/* What a step changes but the sums. *waited: seconds until the batch was there. */
+static int step_alone(struct cop_trainer *t, struct cop_loss *loss, double *waited, struct cop_err *err)
 {
 	struct cop_work *w = &t->work;
 	const struct cop_batch *in;
-	struct cop_loss loss = {0};
 	double begun = cop_now();
 	int rc = cop_loader_take(t->loader, t->step, &in, err);
 	*waited = cop_now() - begun;
 	if (rc)
 		return rc;
-	t->dials = cop_trainer_dials(t);
 	const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
-	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), &loss);
-	rc = cop_trainer_finite(t, loss.loss, err);
+	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), loss);
+	rc = cop_trainer_finite(t, loss->loss, err);
 	if (rc)
 		return rc;
 	cop_net_backward(w, t->param, t->grad);
@@ -255,6 +291,17 @@ static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 	cop_trainer_update(
 		t, &(struct cop_update){
 			   .dials = &t->dials, .grad = t->grad, .mask = t->mask, .param = t->param, .slot = t->slot});
+	return 0;
+}
+
+static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
+{
+	struct cop_loss loss = {0};
+	t->dials = cop_trainer_dials(t);
+	int rc = t->ranks ? cop_ranks_step(t->ranks, t->pace.threads, &loss, waited, err)
+			  : step_alone(t, &loss, waited, err);
+	if (rc)
+		return rc;
 	t->sums.loss += loss.loss;
 	t->sums.top1 += loss.top1;
 	t->sums.top5 += loss.top5;
@@ -398,7 +445,7 @@ static int after_steps(struct cop_trainer *t, int64_t before, double took, doubl
 {
 	if (t->backend == &cop_cpu_backend && !cop_loader_trying(t->loader))
 		cop_cpu_use(cop_pace_step(&t->pace, took));
-	if (t->loader)
+	if (t->loader && !t->ranks)
 		cop_loader_note(t->loader, took, waited);
 	t->stepping += took;
 	t->waiting += waited;

@@ -27,13 +27,15 @@ struct cop_trainer {
 	struct cop_net net;
 	struct cop_schedule schedule;
 	struct cop_loader *loader, *eval_loader; /* make their batches */
-	struct cop_work work, eval;              /* of a training batch, of an evaluating one */
+	struct cop_work work, eval; /* of a training batch or the first rank's part; of an evaluating one */
 	int eval_batch;
 	float *param, *grad, *slot[COP_SLOTS_MAX];
 	float *buffer; /* running statistics */
 	size_t nslots;
 	uint8_t *mask;                /* (params.total), NULL: dense. Owned */
 	struct cop_on_device *device; /* the same on a device that works beside the program; NULL: there is none */
+	struct cop_ranks *ranks;      /* that share each batch; NULL: there is one */
+	int64_t replicate;
 
 	int64_t step, steps_per_epoch, total_steps;
 	struct cop_dials dials; /* of the step under way */

@@ -9,6 +9,7 @@
 /* One update of weights and optimizer state, wherever they are. */
 struct cop_update {
 	const struct cop_dials *dials;
+	size_t n; /* weights; 0: all */
 	const float *grad;
 	const uint8_t *mask;
 	float *param, *const *slot;
@@ -22,6 +23,10 @@ int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err 
 
 /* Tells whoever watches; see struct cop_trainer. */
 int cop_trainer_beat(const struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+
+/* A loader of the rank's part of each training batch, on the CPU. */
+int cop_trainer_open_loader(const struct cop_trainer *t, int rank, struct cop_loader **l, struct cop_err *err)
+	COP_CHECKED;
 
 struct cop_on_device;
 

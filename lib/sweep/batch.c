@@ -195,6 +195,8 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 	const struct cop_slurm_config *s = &r->experiment.slurm;
 	char *cpus = cop_xasprintf("%" PRId64, s->cpus),
 	     *gpus = s->gpus ? cop_xasprintf("%" PRId64, s->gpus) : cop_xstrdup("");
+	int64_t dense_gpus = cop_experiment_dense_gpus(&r->experiment);
+	char *more_gpus = dense_gpus ? cop_xasprintf("%" PRId64, dense_gpus) : cop_xstrdup("");
 	char *options = options_of(s), *modules = lines_of(&s->prologue), *program = cop_program_path();
 	int64_t each = s->cells_per_task, tasks = ((int64_t)r->ncells + each - 1) / each;
 	char *per_task = cop_xasprintf("%" PRId64, each), *dense = array_of(r->experiment.sweep.replicates, 0),
@@ -206,15 +208,16 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 		{"TIME", s->time},
 		{"CPUS", cpus},
 		{"MEM", s->mem},
-		{"GPUS", gpus},
 		{"OPTIONS", options},
 		{"MODULES", modules},
 		{"PER_TASK", per_task},
 		{"CONCURRENT", s->concurrent ? "--concurrent" : ""},
+		{"GPUS", more_gpus},
 		{"ARRAY", dense},
 	};
 	enum { N = sizeof(fill) / sizeof(fill[0]) };
 	int rc = write_one(r, "dense.sbatch", fill, N, err);
+	fill[N - 2].value = gpus;
 	fill[N - 1].value = cells;
 	if (!rc)
 		rc = write_one(r, "cells.sbatch", fill, N, err);
@@ -222,7 +225,7 @@ int cop_batch_write(const struct cop_run *r, struct cop_err *err)
 		rc = write_one(r, "collect.sbatch", fill, N, err);
 	if (!rc)
 		rc = write_one(r, "next.sbatch", fill, N, err);
-	char *owned[] = {cpus, gpus, options, modules, program, per_task, dense, cells};
+	char *owned[] = {cpus, gpus, more_gpus, options, modules, program, per_task, dense, cells};
 	for (size_t i = 0; i < sizeof(owned) / sizeof(owned[0]); i++)
 		free(owned[i]);
 	return rc;

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "nn/models.h"
+#include "nn/ranks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -84,6 +85,8 @@ static const struct cop_param table[] = {
 	 "order of the images", COP_PARAM_COMPUTES},
 	{"train.seeds.augment", COP_PARAM_INT, AT(train.seed_augment), "1", 0, 9007199254740992.0, NULL, "augmentation",
 	 COP_PARAM_COMPUTES},
+	{"train.scale_lr", COP_PARAM_BOOL, AT(train.scale_lr), "false", 0, 0, NULL,
+	 "the rates are for one rank's images: multiplied by the ranks", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"sweep.quantiles", COP_PARAM_REALS, AT(sweep.quantiles), "[0.5, 0.8, 0.9]", 0, 1, NULL,
 	 "fractions of weights to prune", 0},
 	{"sweep.reset", COP_PARAM_STRINGS, AT(sweep.reset), "[\"0ep\"]", 0, 0, NULL,
@@ -100,6 +103,9 @@ static const struct cop_param table[] = {
 	 "weights and masks in each cell's file", 0},
 	{"device.kind", COP_PARAM_CHOICE, AT(device.choice.kind), "\"auto\"", 0, 0, "auto|cpu|cuda", "what trains", 0},
 	{"device.threads", COP_PARAM_INT, AT(device.threads), "0", 0, 4096, NULL, "0: all that the process may use", 0},
+	{"device.ranks", COP_PARAM_INT, AT(train.ranks), "1", 1, COP_RANKS_MAX, NULL,
+	 "GPUs of a node, or groups of the CPU's threads, that share each batch of a dense run",
+	 COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"device.loader_threads", COP_PARAM_INT, AT(data.loader_threads), "0", -1, 256, NULL,
 	 "that make batches ahead of the step; 0: automatic, -1: in the step", 0},
 	{"device.data", COP_PARAM_CHOICE, AT(data.storage), "\"auto\"", 0, 0, COP_STORAGE_CHOICES,
@@ -257,6 +263,11 @@ static int check_augmentation(const struct cop_experiment *e, const char *name, 
 	return 0;
 }
 
+static int check_ranks(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	return cop_ranks_check(e->train.batch, e->train.ranks, err) ? cop_context(err, "'%s'", name) : 0;
+}
+
 int cop_experiment_load(struct cop_experiment *e, const char *text, const char *name, const char *const *sets,
 			size_t nsets, struct cop_err *err)
 {
@@ -273,6 +284,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 		rc = check_slurm(e, name, err);
 	if (!rc)
 		rc = check_augmentation(e, name, err);
+	if (!rc)
+		rc = check_ranks(e, name, err);
 	if (!rc && cop_model_settle(&e->model, err))
 		rc = cop_context(err, "'%s'", name);
 	if (rc)
@@ -283,6 +296,25 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 void cop_experiment_release(struct cop_experiment *e)
 {
 	cop_params_release(&cop_experiment_params, e);
+}
+
+struct cop_train_config cop_experiment_training(const struct cop_experiment *e, bool dense)
+{
+	struct cop_train_config c = e->train;
+	if (c.scale_lr) {
+		c.lr *= (double)c.ranks;
+		c.final_lr *= (double)c.ranks;
+	}
+	c.scale_lr = false;
+	if (!dense)
+		c.ranks = 1;
+	return c;
+}
+
+int64_t cop_experiment_dense_gpus(const struct cop_experiment *e)
+{
+	int64_t gpus = e->slurm.gpus;
+	return gpus > 0 && gpus < e->train.ranks ? e->train.ranks : gpus;
 }
 
 char *cop_experiment_text(const struct cop_experiment *e)

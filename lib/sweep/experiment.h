@@ -62,6 +62,15 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 			size_t nsets, struct cop_err *err) COP_CHECKED;
 void cop_experiment_release(struct cop_experiment *e);
 
+/*
+ * How the dense runs train, or the cells: with the rates that are meant, and a cell by one rank, whatever the dense run
+ * had. Lists and texts stay the experiment's.
+ */
+struct cop_train_config cop_experiment_training(const struct cop_experiment *e, bool dense);
+
+/* GPUs of a dense run's task: as many as it has ranks, where tasks have any. */
+int64_t cop_experiment_dense_gpus(const struct cop_experiment *e);
+
 /* The resolved experiment as JSON; the caller frees. */
 char *cop_experiment_text(const struct cop_experiment *e);
 

@@ -54,7 +54,7 @@ static int begin_trainer(struct cop_job_work *w, int64_t replicate, struct cop_j
 	int rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
 	if (!rc)
 		rc = cop_backend_open(&e->device.choice, &backend, err);
-	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &e->train, &w->data, backend, replicate, err);
+	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &w->train, &w->data, backend, replicate, err);
 }
 
 int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
@@ -62,6 +62,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 {
 	const struct cop_experiment *e = &r->experiment;
 	*w = (struct cop_job_work){.run = r, .dense = dense, .number = number};
+	w->train = cop_experiment_training(e, dense);
 	snprintf(w->what, sizeof(w->what), "%s %lld", dense ? "dense run" : "cell", (long long)number);
 	snprintf(w->identity, sizeof(w->identity), "%s", w->what);
 	w->state_path = cop_run_state(r, dense, number);
@@ -69,8 +70,9 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	int rc = claim(w, err);
 	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
 	w->cores = threads < cores ? threads : cores;
+	int gpus = (int)(dense ? cop_experiment_dense_gpus(e) : e->slurm.gpus);
 	w->energy = cop_energy_open(
-		&(struct cop_energy_share){.cores = w->cores, .gpus = (int)e->slurm.gpus, .together = o->together});
+		&(struct cop_energy_share){.cores = w->cores, .gpus = gpus, .together = o->together});
 	if (!rc)
 		rc = begin_trainer(w, replicate, lead, o, err);
 	struct cop_trainer *t = &w->trainer;

@@ -22,6 +22,7 @@ struct cop_job_work {
 	char what[40];      /* "cell 42" */
 	char identity[160]; /* what exactly is computed; the caller of cop_work_begin may say it better */
 	struct cop_staging staging;
+	struct cop_train_config train;
 	struct cop_data data; /* its own; one beside another reads that one's */
 	struct cop_trainer trainer;
 	struct cop_state state;

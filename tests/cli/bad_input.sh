@@ -97,6 +97,8 @@ set_to "truncated dataset" "cut.h5': .*truncated" data.path=cut.h5
 : >empty.h5
 set_to "empty dataset" "cannot read as HDF5 '.*empty.h5'" data.path=empty.h5
 echo "not HDF5 at all" >text.h5
+set_to "a batch that ranks cannot share" "'train.batch' is 20, which 3 ranks \('device.ranks'\) cannot share evenly: take a multiple of 3" device.ranks=3
+set_to "too many ranks" "'device.ranks' is 17, but must lie in 1..16" device.ranks=17
 set_to "two ways of moving images" "'data.augment.resized_crop' and 'data.augment.crop_padding' both move images: choose one" data.augment.resized_crop=true data.augment.crop_padding=4
 set_to "boxes of no area" "data.augment.scale_min' .*0.001" data.augment.resized_crop=true data.augment.scale_min=0
 set_to "fewer loader threads than none" "device.loader_threads' .*-1" device.loader_threads=-2

@@ -96,6 +96,29 @@ coppice cell sgd-hit $CELL 2>/dev/null
 check "run again it ends with the same bits" same_tensors sgd-{alone,hit}/cells/00000$CELL.h5
 expect "what is done is left alone" 0 "cell $CELL is done" coppice cell sgd-hit $CELL
 
+# batches that ranks share; a killed one may go on with other threads
+sed 's/"sgd"/"ranks"/; s/"sweep"/"device": {"ranks": 2}, "sweep"/' sgd.json >ranks.json
+coppice plan ranks.json -o ranks-alone --no-timing >/dev/null 2>&1 && coppice train ranks-alone -t 1 2>/dev/null &&
+	coppice cell ranks-alone $CELL -t 1 2>/dev/null || no "the undisturbed run of two ranks"
+expect "coppice show tells of the ranks" 0 'ranks' coppice show ranks-alone/experiment.json
+coppice plan ranks.json -o ranks-hit --set device.checkpoint_minutes=0 --no-timing >/dev/null 2>&1
+killed=0
+: >ranks.log
+for turn in 1 2 3 4; do
+	[ ! -e ranks-hit/dense/0/result.h5 ] &&
+		hit 0.06 ranks-hit/state/dense-0.h5 coppice train ranks-hit -t $((turn % 3 + 1))
+done
+coppice train ranks-hit -t 3 >>ranks.log 2>&1
+[ $killed -ge 1 ] && grep -q 'going on from step' ranks.log || no "two ranks were killed $killed times only"
+check "two ranks killed $killed times, with 1 to 3 threads: the same bits" same_dense 5 ranks-alone ranks-hit
+coppice cell ranks-hit $CELL -t 2 2>/dev/null
+check "and a cell of theirs" same_tensors ranks-{alone,hit}/cells/00000$CELL.h5
+same_tensors {sgd,ranks}-alone/dense/0/final.h5 >differs 2>&1
+[ $? = 1 ] && ok "one rank has other bits" || no "two ranks have the bits of one: $(cat differs)"
+coppice plan ranks.json -o ranks-gpus --set slurm.gpus=1 --no-timing >/dev/null 2>&1
+check "a dense run's task asks for as many GPUs as it has ranks" grep -q 'gres=gpu:2$' ranks-gpus/jobs/dense.sbatch
+check "a cell's for one" grep -q 'gres=gpu:1$' ranks-gpus/jobs/cells.sbatch
+
 # a checkpoint lost in the middle: the dense run begins again rather than leave it out
 rm -rf sgd-hit/dense sgd-hit/state
 hit 0.2 sgd-hit/dense/0/step-00000016.h5 coppice train sgd-hit

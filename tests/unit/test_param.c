@@ -251,6 +251,49 @@ static void test_hash(void **state)
 	}
 }
 
+/* A key that came later leaves the hash of what there was before as it was. */
+static void test_later(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err;
+	char hash[COP_HASH_TEXT];
+	const char *const same[] = {NULL, "device.ranks=1", "train.scale_lr=false"};
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		assert_int_equal(load(&e, "{}", same[i], &err), 0);
+		cop_experiment_hash(&e, hash);
+		cop_experiment_release(&e);
+		assert_string_equal(hash, "885c749f6e5d939c"); /* of version 0.1.0 */
+	}
+}
+
+/* Rates and ranks as those who train see them, and the dense run's GPUs. */
+static void test_training(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err;
+	const char *text = "{\"train\": {\"batch\": 64, \"scale_lr\": true, \"optimizer\": {\"lr\": 0.125},"
+			   "\"schedule\": {\"final_lr\": 0.0625}}, \"device\": {\"ranks\": 4}}";
+	for (int gpus = 0; gpus <= 8; gpus += 2) {
+		assert_int_equal(load(&e, text, NULL, &err), 0);
+		e.slurm.gpus = gpus;
+		struct cop_train_config dense = cop_experiment_training(&e, true),
+					cell = cop_experiment_training(&e, false);
+		assert_int_equal(dense.ranks, 4);
+		assert_int_equal(cell.ranks, 1);
+		assert_true(dense.lr == 0.5 && cell.lr == 0.5 && dense.final_lr == 0.25 && cell.final_lr == 0.25);
+		assert_int_equal(cop_experiment_dense_gpus(&e), gpus == 0 ? 0 : gpus < 4 ? 4 : gpus);
+		e.train.scale_lr = false;
+		dense = cop_experiment_training(&e, true);
+		assert_true(dense.lr == 0.125 && dense.final_lr == 0.0625);
+		cop_experiment_release(&e);
+	}
+	refused("{\"train\": {\"batch\": 60}, \"device\": {\"ranks\": 8}}", NULL,
+		"'e.json': 'train.batch' is 60, which 8 ranks ('device.ranks') cannot share evenly: take a multiple "
+		"of 8");
+}
+
 static void test_help(void **state)
 {
 	(void)state;
@@ -356,7 +399,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file_errors), cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_precedence),  cmocka_unit_test(test_fixed_point),
-		cmocka_unit_test(test_hash),        cmocka_unit_test(test_help),
+		cmocka_unit_test(test_hash),        cmocka_unit_test(test_later),
+		cmocka_unit_test(test_training),    cmocka_unit_test(test_help),
 		cmocka_unit_test(test_required),    cmocka_unit_test(test_json),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,12 +88,15 @@ struct subject {
 	struct cop_trainer t;
 };
 
+static int64_t ranks;
+
 static void begin(struct subject *s, const struct cop_model_config *m, int loader_threads)
 {
 	struct cop_err err = {0};
 	*s = (struct subject){.config = {.path = path, .crop_padding = 2, .flip = true}};
 	s->train = (struct cop_train_config){.epochs = 1,
 					     .batch = BATCH,
+					     .ranks = ranks,
 					     .optimizer = COP_OPTIMIZER_SGD,
 					     .lr = 0.01,
 					     .momentum = 0.9,
@@ -124,7 +127,7 @@ static void check(const struct cop_model_config *m, int loader_threads)
 	end(&s);
 }
 
-/* Loaders of both kinds: in the step, and with a thread of their own. */
+/* Loaders of both kinds: in the step, and with a thread of their own; and batches that two ranks share. */
 static void test_steps(void **state)
 {
 	(void)state;
@@ -139,6 +142,9 @@ static void test_steps(void **state)
 	for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
 		check(&models[i], COP_LOADER_IN_STEP);
 		check(&models[i], 1);
+		ranks = 2;
+		check(&models[i], COP_LOADER_IN_STEP);
+		ranks = 0;
 	}
 }
 
