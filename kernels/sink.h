@@ -24,8 +24,15 @@ template <class T, int V> static __device__ __forceinline__ void store_pack(void
 /* Written so that NaN passes through, as on the CPU. */
 static __device__ __forceinline__ float cut_off(float v, float lo, float hi)
 {
+#ifdef __CUDA_ARCH__
+	/* one instruction each, where a comparison and a choice are two */
+	asm("max.NaN.f32 %0, %0, %1;" : "+f"(v) : "f"(lo));
+	asm("min.NaN.f32 %0, %0, %1;" : "+f"(v) : "f"(hi));
+	return v;
+#else
 	v = v < lo ? lo : v;
 	return v > hi ? hi : v;
+#endif
 }
 
 /* min(max(scale raw + shift, lo), hi) for channels first, first + 1, ... modulo `channels`. */
@@ -83,14 +90,22 @@ struct sink_to {
 	struct cop_reading as;
 	const float *mean; /* NULL: 0 */
 	float *part;       /* (parts, C, 2); NULL: no sums */
-	bool add, finish;  /* finish: this completes the gradient, raw is to be read */
+	bool add, finish;  /* finish: this completes the gradient, raw is to be read; else what serves it is NULL */
 };
 
 static inline struct sink_to sink_of(const struct cop_sink *s)
 {
 	bool finish = s->last && (s->cuts || s->sums);
-	struct sink_to to = {s->g,   s->of.raw, s->of.as, s->mean, finish && s->sums ? s->sums->part : NULL,
-			     s->add, finish};
+	struct sink_to to = {};
+	to.g = s->g;
+	to.add = s->add;
+	to.finish = finish;
+	if (finish) {
+		to.raw = s->of.raw;
+		to.as = s->of.as;
+		to.mean = s->mean;
+		to.part = s->sums ? s->sums->part : NULL;
+	}
 	return to;
 }
 
@@ -105,10 +120,9 @@ template <class T, int V> struct sinker {
 
 	__device__ __forceinline__ void init(const struct sink_to &to, int first, int channels)
 	{
-		struct cop_reading none = {NULL, NULL, 0, 0};
-		as.init(to.finish ? to.as : none, first, channels);
+		as.init(to.as, first, channels);
 		for (int j = 0; j < V; j++) {
-			mean[j] = to.finish && to.mean ? to.mean[(first + j) % channels] : 0.0f;
+			mean[j] = to.mean ? to.mean[(first + j) % channels] : 0.0f;
 			sum[j] = product[j] = 0;
 		}
 	}
