@@ -27,8 +27,18 @@ template <class T, int V> struct outputs {
 		}
 	}
 
+	/* Nothing is read. */
+	struct held {
+	};
+
+	__device__ __forceinline__ held load(const struct output_to &, size_t) const
+	{
+		return held();
+	}
+
 	/* The sums are those of what memory then holds: it is what the batch norm will read. */
-	__device__ __forceinline__ void put(const struct output_to &to, size_t at, const float (&y)[V])
+	__device__ __forceinline__ void put(const struct output_to &to, size_t at, const float (&y)[V],
+					    const held & = held())
 	{
 		pack<T, V> out;
 #pragma unroll
@@ -70,15 +80,39 @@ static __device__ __forceinline__ void spread(int q, const float (&v)[V], const 
 	}
 }
 
-template <class Target, class To, int COLUMNS, int V>
-static __device__ __forceinline__ void put_line(Target &target, const To &to, const struct plane &out, int n, int y,
-						int x, int first, const float (&sum)[COLUMNS][V])
+/*
+ * A row of the target's N pixels, from column x on, which may lie outside, partly or all. What is to be read of it is
+ * loaded for all of them before the first is written.
+ */
+template <class Target, int N> struct row_of {
+	typename Target::held at[N];
+	size_t from;
+	uint32_t inside;
+};
+
+template <class Target, class To, int N>
+static __device__ __forceinline__ void load_row(const Target &target, const To &to, const struct plane &p, int n, int y,
+						int x, int first, row_of<Target, N> &r)
 {
-	size_t at = pixel_at(out, n, y, x) + (size_t)first;
+	bool row = (unsigned)y < (unsigned)p.height;
+	r.from = pixel_at(p, n, y, x) + (size_t)first;
+	r.inside = 0;
 #pragma unroll
-	for (int t = 0; t < COLUMNS; t++, at += (size_t)out.channels)
-		if (x + t < out.width)
-			target.put(to, at, sum[t]);
+	for (int t = 0; t < N; t++)
+		if (row && (unsigned)(x + t) < (unsigned)p.width) {
+			r.at[t] = target.load(to, r.from + (size_t)t * (size_t)p.channels);
+			r.inside |= 1u << t;
+		}
+}
+
+template <class Target, class To, int N, int V>
+static __device__ __forceinline__ void put_row(Target &target, const To &to, const struct plane &p,
+					       const row_of<Target, N> &r, const float (&sum)[N][V])
+{
+#pragma unroll
+	for (int t = 0; t < N; t++)
+		if (r.inside >> t & 1)
+			target.put(to, r.from + (size_t)t * (size_t)p.channels, sum[t], r.at[t]);
 }
 
 /*
@@ -98,6 +132,8 @@ static __device__ __forceinline__ void slide_by_1(const struct slide &s, const s
 	rows.init(source, from, s.in, u.n, u.y - s.top, u.x - s.left, first);
 	for (int k = 0; k < u.rows + 2; k++) {
 		line<Source, N> now = rows.take(source, from, s.in, k < u.rows + 1);
+		row_of<Target, COLUMNS> row;
+		load_row<Target, To, COLUMNS>(target, to, s.out, u.n, k < 2 ? -1 : u.y + k - 2, u.x, first, row);
 #pragma unroll
 		for (int t = 0; t < COLUMNS; t++)
 #pragma unroll
@@ -114,8 +150,7 @@ static __device__ __forceinline__ void slide_by_1(const struct slide &s, const s
 			spread<1, COLUMNS, V>(q, v, w[1], middle);
 			spread<1, COLUMNS, V>(q, v, w[0], begun);
 		}
-		if (k >= 2)
-			put_line<Target, To, COLUMNS, V>(target, to, s.out, u.n, u.y + k - 2, u.x, first, last);
+		put_row<Target, To, COLUMNS, V>(target, to, s.out, row, last);
 	}
 }
 
@@ -151,8 +186,9 @@ static __device__ __forceinline__ void slide_by_2(const struct slide &s, const s
 			spread<2, COLUMNS, V>(q, v, w[2], sum);
 			spread<2, COLUMNS, V>(q, v, w[0], begun);
 		}
-		if (k)
-			put_line<Target, To, COLUMNS, V>(target, to, s.out, u.n, u.y + k - 1, u.x, first, sum);
+		row_of<Target, COLUMNS> row;
+		load_row<Target, To, COLUMNS>(target, to, s.out, u.n, k ? u.y + k - 1 : -1, u.x, first, row);
+		put_row<Target, To, COLUMNS, V>(target, to, s.out, row, sum);
 		if (k == u.rows)
 			break;
 #pragma unroll
@@ -214,19 +250,6 @@ static __device__ __forceinline__ void spread_row(const float (&v)[COLUMNS + 1][
 	}
 }
 
-/* One row of dx, from column x on; it may lie outside, partly or all. */
-template <class T, int V, int N>
-static __device__ __forceinline__ void put_inside(sinker<T, V> &sink, const struct sink_to &to, const struct plane &dx,
-						  int n, int y, int x, int first, const float (&sum)[N][V])
-{
-	size_t at = pixel_at(dx, n, y, x) + (size_t)first;
-	bool row = (unsigned)y < (unsigned)dx.height;
-#pragma unroll
-	for (int t = 0; t < N; t++, at += (size_t)dx.channels)
-		if (row && (unsigned)(x + t) < (unsigned)dx.width)
-			sink.put(to, at, sum[t]);
-}
-
 /* dx at stride 2, 3x3. */
 template <class T, int V, int COLUMNS>
 static __global__ void __launch_bounds__(THREADS, AT_ONCE)
@@ -234,9 +257,10 @@ static __global__ void __launch_bounds__(THREADS, AT_ONCE)
 		      struct sink_to to)
 {
 	typedef gradients<T, V> Source;
+	typedef sinker<T, V> Target;
 	struct share my = share_of<V>(c);
 	Source source;
-	sinker<T, V> sink;
+	Target sink;
 	float weights[3][3][V];
 	int first = my.idle ? 0 : my.first;
 	source.init(from, first, c.channels);
@@ -251,16 +275,17 @@ static __global__ void __launch_bounds__(THREADS, AT_ONCE)
 		rows.init(source, from, h.dy, u.n, m - 1, q - 1, first);
 		for (int k = 0; k <= u.rows; k++) {
 			line<Source, COLUMNS + 1> now = rows.take(source, from, h.dy, k < u.rows);
-			int y = 2 * (m + k - 1) - h.top;
+			int y = k ? 2 * (m + k - 1) - h.top : -2;
+			row_of<Target, 2 * COLUMNS> row;
 			float v[COLUMNS + 1][V];
 			values_of<Source, COLUMNS + 1, V>(source, now, v);
-			if (k) {
-				spread_row<COLUMNS, V>(v, weights[0], begun);
-				put_inside(sink, to, h.dx, u.n, y, x, first, begun);
-				clear(begun);
-				spread_row<COLUMNS, V>(v, weights[1], begun);
-				put_inside(sink, to, h.dx, u.n, y + 1, x, first, begun);
-			}
+			load_row(sink, to, h.dx, u.n, y, x, first, row);
+			spread_row<COLUMNS, V>(v, weights[0], begun);
+			put_row(sink, to, h.dx, row, begun);
+			clear(begun);
+			load_row(sink, to, h.dx, u.n, y + 1, x, first, row);
+			spread_row<COLUMNS, V>(v, weights[1], begun);
+			put_row(sink, to, h.dx, row, begun);
 			clear(begun);
 			spread_row<COLUMNS, V>(v, weights[2], begun);
 		}
@@ -414,7 +439,7 @@ static cudaError_t launch_halves(const struct cop_launch *l, const struct cop_co
 				 const typename gradients<T, WIDTH>::from &from, const float *w, struct sink_to to,
 				 int *parts)
 {
-	enum { COLUMNS = 2 };
+	enum { COLUMNS = sizeof(T) < 4 ? 2 : 1 }; /* two columns of floats take too many registers */
 	int top = d->padding[0], left = d->padding[1];
 	struct halves h = {{d->out_h, d->out_w, d->in_c}, {d->in_h, d->in_w, d->in_c}, top, left, top / 2, left / 2};
 	int rows = (d->in_h - 1 + top) / 2 - top / 2 + 1, columns = (d->in_w - 1 + left) / 2 - left / 2 + 1;

@@ -153,26 +153,6 @@ static __device__ __forceinline__ void put_part(const struct cut &c, const float
 	put_sums<V, 2>(c, both, 2, 1, 2, part + 2 * (size_t)blockIdx.y * (size_t)c.channels);
 }
 
-/* V numbers as they lie in memory: what is loaded ahead waits in as few registers as it can. */
-template <class T, int V> struct loaded {
-	typename pack<T, V>::word word;
-
-	static __device__ __forceinline__ loaded from(const void *p, size_t at)
-	{
-		const T *first = (const T *)p + at;
-		COP_CHECK_ADDRESS(first, sizeof(loaded));
-		loaded l = {*reinterpret_cast<const typename pack<T, V>::word *>(first)};
-		return l;
-	}
-
-	__device__ __forceinline__ float number(int j) const
-	{
-		T x[V];
-		memcpy((void *)x, &word, sizeof(x));
-		return to_float(x[j]);
-	}
-};
-
 /* Whether a row is loaded while the one before is in work: floats would take too many registers. */
 template <class T> struct ahead {
 	enum { rows = sizeof(T) < 4 };

@@ -21,6 +21,29 @@ template <class T, int V> static __device__ __forceinline__ void store_pack(void
 	v.store((T *)p + at);
 }
 
+/* V numbers as they lie in memory: what is loaded ahead waits in as few registers as it can. */
+template <class T, int V> struct loaded {
+	typename pack<T, V>::word word[pack<T, V>::words];
+
+	static __device__ __forceinline__ loaded from(const void *p, size_t at)
+	{
+		const T *first = (const T *)p + at;
+		loaded l;
+		COP_CHECK_ADDRESS(first, sizeof(l.word[0]));
+#pragma unroll
+		for (int i = 0; i < pack<T, V>::words; i++)
+			l.word[i] = reinterpret_cast<const typename pack<T, V>::word *>(first)[i];
+		return l;
+	}
+
+	__device__ __forceinline__ float number(int j) const
+	{
+		T x[V];
+		memcpy((void *)x, word, sizeof(x));
+		return to_float(x[j]);
+	}
+};
+
 /* Written so that NaN passes through, as on the CPU. */
 static __device__ __forceinline__ float cut_off(float v, float lo, float hi)
 {
@@ -127,19 +150,30 @@ template <class T, int V> struct sinker {
 		}
 	}
 
-	/* The elements from `at` on. */
-	__device__ __forceinline__ void put(const struct sink_to &to, size_t at, const float (&g)[V])
+	/* What put() reads of memory, which may be loaded long before. */
+	struct held {
+		loaded<T, V> old, raw;
+	};
+
+	__device__ __forceinline__ held load(const struct sink_to &to, size_t at) const
 	{
-		pack<T, V> out, old, raw;
+		held h = held();
 		if (to.add)
-			old = load_pack<T, V>(to.g, at);
+			h.old = loaded<T, V>::from(to.g, at);
 		if (to.finish)
-			raw = load_pack<T, V>(to.raw, at);
+			h.raw = loaded<T, V>::from(to.raw, at);
+		return h;
+	}
+
+	/* The elements from `at` on. */
+	__device__ __forceinline__ void put(const struct sink_to &to, size_t at, const float (&g)[V], const held &h)
+	{
+		pack<T, V> out;
 		for (int j = 0; j < V; j++) {
-			float v = to.add ? g[j] + old.v[j] : g[j], y = mean[j];
+			float v = to.add ? g[j] + h.old.number(j) : g[j], y = mean[j];
 			if (to.finish) {
-				float z = as.whole(raw.v[j], j);
-				y = raw.v[j];
+				y = h.raw.number(j);
+				float z = as.whole(y, j);
 				v = z > as.lo && z < as.hi ? v : 0.0f;
 			}
 			v = to_float(from_float<T>(v));
@@ -148,6 +182,11 @@ template <class T, int V> struct sinker {
 			product[j] = fmaf(v, y - mean[j], product[j]);
 		}
 		store_pack<T, V>(to.g, at, out);
+	}
+
+	__device__ __forceinline__ void put(const struct sink_to &to, size_t at, const float (&g)[V])
+	{
+		put(to, at, g, load(to, at));
 	}
 };
 
