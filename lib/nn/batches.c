@@ -92,8 +92,11 @@ static int open_split(struct cop_data *d, enum cop_split s, int storage, size_t 
 
 int cop_data_open(struct cop_data *d, const struct cop_data_config *c, struct cop_err *err)
 {
-	*d = (struct cop_data){
-		.crop_padding = c->crop_padding, .flip = c->flip, .loader_threads = (int)c->loader_threads};
+	*d = (struct cop_data){.crop_padding = c->crop_padding,
+			       .flip = c->flip,
+			       .resized_crop = c->resized_crop,
+			       .scale_min = c->scale_min,
+			       .loader_threads = (int)c->loader_threads};
 	int rc = cop_data_check(c, &d->info, err);
 	size_t room = memory_share() / 2;
 	for (int s = 0; s < COP_SPLITS && !rc; s++)

@@ -201,6 +201,7 @@ static int train(const struct cop_data_config *c, float **param, size_t *n, stru
 	int rc = cop_data_open(&d, c, err);
 	if (rc)
 		return rc;
+	assert_true(d.flip == c->flip && d.resized_crop == c->resized_crop && d.scale_min == c->scale_min);
 	rc = cop_trainer_init(&t, &m, &training, &d, &cop_cpu_backend, 0, err);
 	if (!rc) {
 		cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 1);
@@ -243,6 +244,10 @@ static void test_same_bits(void **state)
 	(void)state;
 	check_same_bits(path);
 	check_same_bits(other); /* the compressed one */
+	training.ranks = 2;     /* of which only one may read at a time */
+	check_same_bits(path);
+	check_same_bits(other);
+	training.ranks = 1;
 }
 
 static void copy_to_other(void)
