@@ -24,7 +24,7 @@ ALLFLAGS = -std=c11 -fno-math-errno $(WARN) $(CFLAGS) -fopenmp $(if $(filter 1,$
 
 SANFLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 # the kernels for the host, where tests stand in for CUDA: they read memory as whatever they like
-EMUFLAGS = -std=c++17 -DCOP_EMULATE -D_GNU_SOURCE -Ilib -I. -Ikernels -Itests/cuda -Itests/cuda/include -O2 -g -Wall \
+EMUFLAGS = -std=c++17 -fPIC -DCOP_EMULATE -D_GNU_SOURCE -Ilib -I. -Ikernels -Itests/cuda -Itests/cuda/include -O2 -g -Wall \
            -Wextra -Wno-unknown-pragmas -ffp-contract=fast -fno-strict-aliasing $(if $(filter 1,$(DEV)),-Werror) $(SANFLAGS)
 NVCCFLAGS = -std=c++17 -O3 -lineinfo -D_GNU_SOURCE -Ilib -Ikernels -gencode arch=compute_80,code=sm_80 \
             -gencode arch=compute_90,code=[sm_90,compute_90] -Xcompiler -fPIC,-Wall,-Wextra \
@@ -92,7 +92,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(UNIT_BIN) $(GPU_TEST_BIN) $(PLANS_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(BUILD)/emulated/coppice-cuda.so $(UNIT_BIN) $(GPU_TEST_BIN) $(PLANS_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -224,6 +224,18 @@ $(BUILD)/libemulated.a: $(EMU_OBJ)
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# the whole module on the host
+EMU_MODULE_OBJ := $(patsubst %,$(OBJ)/emulated/cuda/%.o,device table module fail)
+$(EMU_MODULE_OBJ): $(OBJ)/emulated/cuda/%.o: cuda/%.c
+	@mkdir -p $(@D)
+	$(call say,CC,"$< (emulated)")
+	$(Q)$(CC) $(ALLFLAGS) -fPIC -I. -Itests/cuda/include $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/emulated/coppice-cuda.so: $(EMU_MODULE_OBJ) $(BUILD)/libemulated.a
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CXX) $(SANFLAGS) -shared -o $@ $(EMU_MODULE_OBJ) $(BUILD)/libemulated.a -lpthread
 
 $(OBJ)/tests/gpu/%.o: CPPFLAGS += -I. -Ikernels -Itests/cuda/include
 
