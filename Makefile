@@ -73,12 +73,12 @@ MODULE_OBJ := $(patsubst %.c,$(OBJ)/module/%.o,$(wildcard cuda/*.c))
 # the sanitizers are not for what NVIDIA's compiler and libraries do
 WITH_CUDA := $(if $(SAN),,$(filter 1,$(HAVE_CUDA)))
 PLANS_BIN := $(if $(WITH_CUDA),$(BUILD)/tests/cuda_plans)
-MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so)
+MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so) $(if $(WITH_CUDA),$(BUILD)/coppice-cuda.so)
 
 .PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench sanitize lint format fuzz install doctor deps clean help ci tests
 .DELETE_ON_ERROR:
 
-all: $(BUILD)/coppice $(MODULES) $(if $(WITH_CUDA),$(CUDA_OBJ) $(MODULE_OBJ)) ## build the program and its modules (the default)
+all: $(BUILD)/coppice $(MODULES) ## build the program and its modules (the default)
 
 demo: ## train, sweep and report on synthetic digits, in under two minutes
 	@tools/deps.sh build

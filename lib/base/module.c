@@ -51,3 +51,8 @@ int cop_module_open(const char *name, const char *symbol, unsigned version, cons
 	free(path);
 	return rc;
 }
+
+bool cop_library_here(const char *name)
+{
+	return dlopen(name, RTLD_LAZY | RTLD_LOCAL) != NULL;
+}

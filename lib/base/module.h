@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 struct cop_module_header {
 	unsigned version;  /* of the table's layout; must equal the caller's */
 	const char *about; /* one line: what it was built against */
@@ -18,5 +20,8 @@ struct cop_module_header {
  */
 int cop_module_open(const char *name, const char *symbol, unsigned version, const void **table, struct cop_err *err)
 	COP_CHECKED;
+
+/* Whether the loader finds a library of this name ("libcuda.so.1"), which then stays open. */
+bool cop_library_here(const char *name);
 
 #endif

@@ -35,7 +35,9 @@ static int open_cuda(const struct cop_device_choice *c, const struct cop_backend
 int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err)
 {
 	struct cop_err why = {0};
-	int rc = c->kind == COP_DEVICE_CPU ? COP_EMISSING : open_cuda(c, b, &why);
+	/* the module and what it wants are large: without a driver "auto" need not open them to know */
+	bool cpu = c->kind == COP_DEVICE_CPU || (c->kind == COP_DEVICE_AUTO && !cop_library_here("libcuda.so.1"));
+	int rc = cpu ? COP_EMISSING : open_cuda(c, b, &why);
 	if (!rc)
 		return 0;
 	if (c->kind == COP_DEVICE_CUDA)

@@ -12,6 +12,13 @@ expect "doctor finds it" 0 'GPU +yes .*compute capability' coppice doctor
 expect "and its libraries" 0 'CUDA +yes .*\(driver\), .*\(runtime\);' coppice doctor
 COPPICE_EMULATED_DEVICES=0 expect "doctor without a device" 0 'GPU +no .*no GPU is to be seen here' coppice doctor
 
+# the module for real GPUs, where there is none
+if [ -e "$BUILD/coppice-cuda.so" ] && ! ldconfig -p | grep -q libcuda.so.1; then
+	COPPICE_MODULES=$BUILD expect "the real module says what lacks" 0 'GPU +no .*no NVIDIA driver is here' coppice doctor
+else
+	skip "the real module without a driver" "it was not built, or there is a driver"
+fi
+
 # network NAME MODEL: an experiment in NAME.json
 network() {
 	cat >$1.json <<END
