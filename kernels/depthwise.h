@@ -46,6 +46,7 @@ struct unit {
 	int n, y, rows, x;
 };
 
+/* For v channels a thread and units of `columns`; into no more than `most` parts. It depends on the shapes alone. */
 static inline struct cut cut_of(int channels, int v, int batch, int height, int width, int columns, int most)
 {
 	int packs = channels / v;
@@ -92,7 +93,7 @@ static __device__ __forceinline__ struct unit unit_at(const struct cut &c, uint3
 
 /* A thread's channels, and the units that it does: from, from + step, ... */
 struct share {
-	int first, column;
+	int first;
 	uint32_t from, step;
 	bool idle; /* nothing but to wait for the others */
 };
@@ -101,8 +102,7 @@ template <int V> static __device__ __forceinline__ struct share share_of(const s
 {
 	struct share s;
 	int deep = (int)threadIdx.x / c.across;
-	s.column = (int)threadIdx.x % c.across;
-	s.first = ((int)blockIdx.x * c.across + s.column) * V;
+	s.first = ((int)blockIdx.x * c.across + (int)threadIdx.x % c.across) * V;
 	s.from = blockIdx.y * (uint32_t)c.deep + (uint32_t)deep;
 	s.step = (uint32_t)(c.parts * c.deep);
 	s.idle = deep >= c.deep || s.first >= c.channels;
