@@ -77,6 +77,7 @@ int cmd_run(int argc, char **argv)
 	struct args a = {0};
 	struct cop_err err = {0};
 	struct cop_run run = {0};
+	bool gpu;
 	cop_parse_args(&argp, argc, argv, &a);
 	cop_console_start(false);
 	cop_stop_on_signals();
@@ -84,7 +85,9 @@ int cmd_run(int argc, char **argv)
 	if (!rc) {
 		cop_info("%s: %zu cells, %" PRId64 " steps each at most, into %s", run.experiment.name, run.ncells,
 			 run.total_steps, run.path);
-		rc = run_all(&run, a.jobs, &err);
+		rc = cop_backend_probe(&run.experiment.device.choice, &gpu, &err);
+		if (!rc)
+			rc = run_all(&run, a.jobs, &err);
 	}
 	int code = cop_exit_code(rc, &err);
 	if (rc == COP_ESTOPPED)

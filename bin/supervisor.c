@@ -294,23 +294,11 @@ static int pieces_together(const struct supervision *s)
 	return together ? together : 1;
 }
 
-/* Whether the work is a GPU's. A child finds out: what has opened a GPU cannot fork. */
-static bool on_gpu(const struct supervision *s)
-{
-	const struct cop_device_choice *c = &s->run->experiment.device.choice;
-	const struct cop_backend *b;
-	int status = 0;
-	if (c->kind != COP_DEVICE_AUTO)
-		return c->kind == COP_DEVICE_CUDA;
-	pid_t pid = fork();
-	if (pid == 0)
-		_exit(cop_backend_open(c, &b, NULL) == 0 && b->queue ? 0 : 1);
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
 static bool as_one_process(const struct supervision *s)
 {
-	return s->concurrent && !s->dense && s->n > 1 && on_gpu(s);
+	bool gpu = false;
+	bool several = s->concurrent && !s->dense && s->n > 1;
+	return several && !cop_backend_probe(&s->run->experiment.device.choice, &gpu, NULL) && gpu;
 }
 
 static int threads_of_each(const struct supervision *s, int together)

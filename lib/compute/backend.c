@@ -3,6 +3,10 @@
 
 #include "compute/cuda.h"
 
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 int cop_leading(const struct cop_backend *b, int batch)
 {
 	return (batch + b->leading - 1) / b->leading * b->leading;
@@ -32,12 +36,16 @@ static int open_cuda(const struct cop_device_choice *c, const struct cop_backend
 	return rc ? rc : m->open(c, b, err);
 }
 
+/* The module and what it wants are large: without a driver "auto" need not open them to know. */
+static bool is_cpu(const struct cop_device_choice *c)
+{
+	return c->kind == COP_DEVICE_CPU || (c->kind == COP_DEVICE_AUTO && !cop_library_here("libcuda.so.1"));
+}
+
 int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err)
 {
 	struct cop_err why = {0};
-	/* the module and what it wants are large: without a driver "auto" need not open them to know */
-	bool cpu = c->kind == COP_DEVICE_CPU || (c->kind == COP_DEVICE_AUTO && !cop_library_here("libcuda.so.1"));
-	int rc = cpu ? COP_EMISSING : open_cuda(c, b, &why);
+	int rc = is_cpu(c) ? COP_EMISSING : open_cuda(c, b, &why);
 	if (!rc)
 		return 0;
 	if (c->kind == COP_DEVICE_CUDA)
@@ -50,4 +58,43 @@ int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend
 			"the CPU computes in fp32 only: set device.precision to 'fp32', or device.kind to 'cuda'");
 	*b = &cop_cpu_backend;
 	return 0;
+}
+
+struct answer {
+	struct cop_err err;
+	bool gpu;
+};
+
+static void answer(const struct cop_device_choice *c, int to)
+{
+	const struct cop_backend *b;
+	struct answer a = {0};
+	int rc = cop_backend_open(c, &b, &a.err);
+	a.err.code = rc;
+	a.gpu = !rc && b->queue;
+	_exit(write(to, &a, sizeof(a)) == (ssize_t)sizeof(a) ? 0 : 1);
+}
+
+int cop_backend_probe(const struct cop_device_choice *c, bool *gpu, struct cop_err *err)
+{
+	const struct cop_backend *b;
+	struct answer a = {0};
+	int fd[2];
+	*gpu = false;
+	if (is_cpu(c))
+		return cop_backend_open(c, &b, err);
+	if (pipe(fd))
+		return cop_fail_errno(err, COP_EFAILED, "cannot ask for a GPU");
+	pid_t child = fork();
+	if (child == 0)
+		answer(c, fd[1]);
+	close(fd[1]);
+	ssize_t got = child < 0 ? -1 : read(fd[0], &a, sizeof(a));
+	close(fd[0]);
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (got != (ssize_t)sizeof(a))
+		return cop_fail(err, COP_EFAILED, "the GPU cannot be opened: the process that tried ended without a word");
+	*gpu = a.gpu;
+	return a.err.code ? cop_fail(err, a.err.code, "%s", a.err.msg) : 0;
 }

@@ -313,6 +313,12 @@ struct cop_device_choice {
  */
 int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend **b, struct cop_err *err) COP_CHECKED;
 
+/*
+ * Whether a choice can be had here, found out by a child process: one that has opened a GPU cannot fork children that
+ * use it. *gpu: whether it is one.
+ */
+int cop_backend_probe(const struct cop_device_choice *c, bool *gpu, struct cop_err *err) COP_CHECKED;
+
 /* "NVIDIA H200, CUDA 13.0, cuDNN 9.19.0, TF32 off", or what the CPU's bits depend on, into buf; returns buf. */
 const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t size);
 

@@ -159,13 +159,25 @@ static int write_run(const struct cop_run *run, const struct cop_cells *grid, st
 	return rc;
 }
 
+/* A GPU that is not here may be where the work is done; what cannot be anywhere is refused. */
+static int check_device(const struct cop_experiment *e, struct cop_err *err)
+{
+	struct cop_err why = {0};
+	bool gpu;
+	int rc = cop_backend_probe(&e->device.choice, &gpu, &why);
+	if (rc == COP_EMISSING && e->device.choice.kind == COP_DEVICE_CUDA) {
+		cop_warn("%s: there must be one where the work is done", why.msg);
+		return 0;
+	}
+	return rc ? cop_fail(err, rc, "%s", why.msg) : 0;
+}
+
 /* The network must exist, and the schedule fit, before anything is written. Release *graph. */
 static int check_training(const struct cop_experiment *e, const struct cop_dataset_info *info, int64_t steps_per_epoch,
 			  struct cop_graph *graph, struct cop_err *err)
 {
 	struct cop_schedule schedule = {0};
-	const struct cop_backend *backend;
-	int rc = cop_backend_open(&e->device.choice, &backend, err);
+	int rc = check_device(e, err);
 	if (rc)
 		return rc;
 	if (steps_per_epoch < 1)

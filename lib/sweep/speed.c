@@ -17,11 +17,15 @@
 /* One step to warm up, then as many as half a second has; one at least. */
 static int time_steps(struct cop_trainer *t, int64_t total, struct cop_err *err)
 {
-	enum { STEPS = 50 };
-	int rc = cop_trainer_run(t, 1, err);
+	/* a device records its second step, and its steps want to follow each other */
+	enum { STEPS = 50, DEVICE_WARM = 3 };
+	int64_t warm = t->device && total > DEVICE_WARM ? DEVICE_WARM : 1;
+	int rc = cop_trainer_run(t, warm, err);
 	double begun = cop_now();
-	if (total > 1)
+	if (total > warm)
 		t->stepping = 0, t->images = 0;
+	if (t->device && !rc)
+		return cop_trainer_run(t, total < STEPS ? total : STEPS, err);
 	for (int64_t s = 2; s <= STEPS && s <= total && (s == 2 || cop_now() - begun < 0.5) && !rc; s++)
 		rc = cop_trainer_run(t, s, err);
 	return rc;
@@ -36,6 +40,9 @@ int cop_speed_measure(const struct cop_run *r, int threads, struct cop_speed *s,
 	struct cop_trainer t = {0};
 	int here = cop_cpu_count();
 	int rc = cop_backend_open(&e->device.choice, &backend, err);
+	if (!rc && !backend->queue && e->device.choice.kind == COP_DEVICE_AUTO && e->slurm.gpus > 0)
+		return cop_fail(err, COP_EMISSING, "cells are to have %lld GPU%s each, and there is none here",
+				(long long)e->slurm.gpus, e->slurm.gpus == 1 ? "" : "s");
 	if (!rc)
 		rc = cop_data_open(&data, &e->data, err);
 	s->threads = cop_cpu_set_threads(threads < here ? threads : here);
