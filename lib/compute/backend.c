@@ -94,7 +94,8 @@ int cop_backend_probe(const struct cop_device_choice *c, bool *gpu, struct cop_e
 	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (got != (ssize_t)sizeof(a))
-		return cop_fail(err, COP_EFAILED, "the GPU cannot be opened: the process that tried ended without a word");
+		return cop_fail(err, COP_EFAILED,
+				"the GPU cannot be opened: the process that tried ended without a word");
 	*gpu = a.gpu;
 	return a.err.code ? cop_fail(err, a.err.code, "%s", a.err.msg) : 0;
 }

@@ -40,9 +40,6 @@ int cop_speed_measure(const struct cop_run *r, int threads, struct cop_speed *s,
 	struct cop_trainer t = {0};
 	int here = cop_cpu_count();
 	int rc = cop_backend_open(&e->device.choice, &backend, err);
-	if (!rc && !backend->queue && e->device.choice.kind == COP_DEVICE_AUTO && e->slurm.gpus > 0)
-		return cop_fail(err, COP_EMISSING, "cells are to have %lld GPU%s each, and there is none here",
-				(long long)e->slurm.gpus, e->slurm.gpus == 1 ? "" : "s");
 	if (!rc)
 		rc = cop_data_open(&data, &e->data, err);
 	s->threads = cop_cpu_set_threads(threads < here ? threads : here);
