@@ -73,6 +73,9 @@ MODULE_OBJ := $(patsubst %.c,$(OBJ)/module/%.o,$(wildcard cuda/*.c))
 # the sanitizers are not for what NVIDIA's compiler and libraries do
 WITH_CUDA := $(if $(SAN),,$(filter 1,$(HAVE_CUDA)))
 PLANS_BIN := $(if $(WITH_CUDA),$(BUILD)/tests/cuda_plans)
+# the tests that hold the emulation against itself want no GPU
+REAL_TEST_BIN := $(if $(WITH_CUDA),$(patsubst tests/gpu/%.c,$(BUILD)/gpu/%,$(filter-out %/test_emulation.c,$(GPU_TEST_SRC))))
+BUNDLED := $(addprefix $(BUILD)/bundled/,coppice same_tensors near_tensors $(if $(WITH_CUDA),coppice-cuda.so))
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so) $(if $(WITH_CUDA),$(BUILD)/coppice-cuda.so)
 
 .PHONY: all demo check check-unit check-cli check-slurm check-fault fault-all bench sanitize lint format fuzz install doctor deps clean help ci tests
@@ -137,6 +140,21 @@ install: all ## copy the program, its modules and manual below PREFIX (DESTDIR i
 	install -m 644 configs/*.json $(DESTDIR)$(PREFIX)/share/coppice/configs/
 	$(if $(wildcard docs/*.1),install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/)
 
+.PHONY: bundle gpu-check
+VERSION := $(shell sed -n 's/.*return "\([0-9.]*\) .*/\1/p' lib/base/version.c)
+BUNDLE ?= $(BUILD)/bundle/coppice-$(VERSION)-$(shell uname -m)
+# BUNDLE_CUDA=0 leaves cuDNN and cuBLASLt out, BUNDLE_TESTS=1 adds the tests for a GPU
+BUNDLE_CUDA ?= 1
+BUNDLE_TESTS ?= 0
+
+bundle: all $(BUNDLED) $(if $(filter 1,$(BUNDLE_TESTS)),$(REAL_TEST_BIN)) ## a folder, packed too, that runs where nothing can be installed
+	@CUDA=$(BUNDLE_CUDA) TESTS=$(BUNDLE_TESTS) ARCHIVE=1 tools/bundle.sh $(BUILD) $(BUNDLE)
+
+tests: $(if $(SAN),,$(BUNDLED))
+
+gpu-check: all $(TOOL_BIN) $(REAL_TEST_BIN) ## the tests that want a GPU: kernels, steps, the same bits, NVIDIA's sanitizer
+	@BUILD=$(BUILD) tests/run.sh gpu
+
 doctor: all ## what the build found, and what the program finds
 	@sed 's/^/  /' $(CONFIG)
 	@$(BUILD)/coppice doctor
@@ -195,6 +213,36 @@ $(PLANS_BIN): $(PLANS_OBJ) $(BUILD)/cuda/widen.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(CUDA_LIBS) -Wl,-rpath,'$(CUDA_PATH)'
+
+# For a bundle: libraries are looked for in its folder lib/coppice-libs first. What a program opens at run time and what
+# libraries need themselves is looked for there only with DT_RPATH, the older kind of path.
+$(BUILD)/bundled/coppice: $(BIN_OBJ) $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $(BIN_OBJ) $(BUILD)/libcoppice.a $(DEP_LIBS) $(LDFLAGS) \
+	    -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib/coppice-libs'
+
+$(filter %_tensors,$(BUNDLED)): $(BUILD)/bundled/%: $(OBJ)/tests/tools/%.o $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(LDFLAGS) \
+	    -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../../../lib/coppice-libs'
+
+$(BUILD)/bundled/coppice-cuda.so: $(MODULE_OBJ) $(CUDA_OBJ)
+	@mkdir -p $(@D)
+	$(call say,SO,$@)
+	$(Q)$(CXX) -shared -o $@ $^ -Wl,--no-undefined -Wl,-Bsymbolic $(CUDA_LIBS) \
+	    -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../coppice-libs'
+
+# the tests of the kernels with the CUDA runtime, kernels and libraries themselves, in a bundle too
+$(REAL_TEST_BIN): $(BUILD)/gpu/%: $(OBJ)/module/tests/gpu/%.o $(GPU_TEST_HELP:%.c=$(OBJ)/module/%.o) $(CUDA_OBJ) \
+                                  $(patsubst %,$(OBJ)/module/cuda/%.o,products cudnn cublas fail) $(BUILD)/libcoppice.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -g -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(CUDA_LIBS) \
+	    -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../../lib/coppice-libs:$(CUDA_PATH)'
+
+$(OBJ)/module/tests/gpu/%.o: CPPFLAGS += -Ikernels
 
 # the kernels, for GPUs from Ampere on
 $(BUILD)/cuda/%.o: kernels/%.cu
