@@ -1,8 +1,8 @@
 #!/bin/bash
-# Runs the tests: run.sh [unit] [cli] [slurm] [extra]; without arguments all of them. A unit test is a program, the
-# others are scripts; each prints TAP ("ok NAME", "not ok NAME", "ok NAME # SKIP why"). Scripts run in an empty folder
-# of their own with the built program first in PATH; where SAN names sanitizers, the heavy ones skip. The last line is
-# 'N passed, N failed, N skipped'; exits 1 on failure.
+# Runs the tests: run.sh [unit] [cli] [fault] [slurm] [extra]; without arguments all of them. run.sh gpu: those that
+# want a GPU. A unit test is a program, the others are scripts; each prints TAP ("ok NAME", "not ok NAME", "ok NAME #
+# SKIP why"). Scripts run in an empty folder of their own with the built program first in PATH; where SAN names
+# sanitizers, the heavy ones skip. The last line is 'N passed, N failed, N skipped'; exits 1 on failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -63,6 +63,19 @@ for group in "${groups[@]}"; do
 	extra)
 		run_one lint bash -c 'make -s -C "$ROOT" lint && echo "ok lint" || echo "not ok lint"'
 		TEST_LIMIT=3600 run_one sanitize bash -c 'make -s -C "$ROOT" sanitize && echo "ok sanitize" || echo "not ok sanitize"'
+		;;
+	gpu)
+		why=$("$build/coppice" doctor | sed -n 's/^GPU  *no  *//p')
+		if [ -n "$why" ] || [ ! -d "$build/gpu" ]; then
+			run_one gpu echo "ok what wants a GPU # SKIP ${why:-built without CUDA}"
+			continue
+		fi
+		for program in "$build"/gpu/test_*; do
+			run_one "gpu-${program##*/test_}" "$program"
+		done
+		run_one gpu-steps bash "$root/tests/gpu/steps.sh"
+		run_one gpu-cells env GPU=1 bash "$root/tests/cli/cuda.sh"
+		TEST_LIMIT=3600 run_one gpu-sanitizer bash "$root/tests/gpu/sanitizer.sh"
 		;;
 	*)
 		for script in tests/"$group"/*.sh; do
