@@ -1,6 +1,8 @@
 /* A GPU: memory, the queue, records; see device.h and struct cop_queue in compute/backend.h. */
 #include "device.h"
 
+#include "group.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -268,6 +270,16 @@ static int memory(size_t *free_bytes, size_t *total, struct cop_err *err)
 	return check(cudaMemGetInfo(free_bytes, total), "cudaMemGetInfo", err);
 }
 
+static int open_group(struct cop_group **g, int ranks, struct cop_err *err)
+{
+	return cop_group_open(g, now->choice.index, ranks, err);
+}
+
+static int group_mean(struct cop_group *g, int rank, float *x, size_t n, struct cop_err *err)
+{
+	return cop_group_mean(g, rank, x, n, now->lane[0], err);
+}
+
 const struct cop_queue cop_cuda_queue = {
 	.alloc_pinned = alloc_pinned,
 	.release_pinned = release_pinned,
@@ -286,6 +298,11 @@ const struct cop_queue cop_cuda_queue = {
 	.replay = replay,
 	.release_record = release_record,
 	.memory = memory,
+	.beside = cop_cuda_beside,
+	.open_group = open_group,
+	.close_group = cop_group_close,
+	.mean = group_mean,
+	.abandon = cop_group_abandon,
 };
 
 /* opening */

@@ -54,6 +54,9 @@ void cop_cuda_device_close(struct cop_cuda_device *d);
 /* What follows on this thread is this device's. */
 int cop_cuda_adopt(struct cop_cuda_device *d, struct cop_err *err);
 
+/* Opens the device that comes `rank` after b's, in the same way. */
+int cop_cuda_beside(const struct cop_backend *b, int rank, const struct cop_backend **other, struct cop_err *err);
+
 extern const struct cop_queue cop_cuda_queue;
 int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err);
 void cop_cuda_release(void *p);

@@ -1,6 +1,7 @@
 /* coppice-cuda.so: what a program finds in it; see compute/cuda.h. */
 #include "device.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,6 +151,14 @@ static int open_device(const struct cop_device_choice *c, const struct cop_backe
 	if (!rc)
 		*b = &(*d)->table;
 	return rc;
+}
+
+int cop_cuda_beside(const struct cop_backend *b, int rank, const struct cop_backend **other, struct cop_err *err)
+{
+	const struct cop_cuda_device *first = (const void *)((const char *)b - offsetof(struct cop_cuda_device, table));
+	struct cop_device_choice c = first->choice;
+	c.index += rank;
+	return open_device(&c, other, err);
 }
 
 static int adopt(int rank, struct cop_err *err)

@@ -148,6 +148,8 @@ struct cop_drop {
  * What a device has that works beside the program: a queue of its own, which takes calls and does them in order. Calls
  * that only add to the queue report nothing; check() tells the first error of all that came before.
  */
+struct cop_backend;
+struct cop_group;  /* devices that take means of their numbers */
 struct cop_record; /* calls that were recorded, to be done again */
 struct cop_queue {
 	/* Host memory that the device can read and write at any time. */
@@ -180,8 +182,21 @@ struct cop_queue {
 
 	/* Bytes that are free on the device, and all it has. */
 	int (*memory)(size_t *free, size_t *total, struct cop_err *err);
-	/* Adds up g (n) over the ranks of `group`, in the order of the ranks; NULL where the device cannot. */
-	void (*all_reduce)(void *group, float *g, size_t n);
+
+	/*
+	 * Ranks; NULL where the device cannot. Rank 0 is some device, and rank k the k-th after it: beside() opens it
+	 * like b, rank 0's backend, for the calling thread. open_group() is called by rank 0 when all are open.
+	 */
+	int (*beside)(const struct cop_backend *b, int rank, const struct cop_backend **other, struct cop_err *err);
+	int (*open_group)(struct cop_group **g, int ranks, struct cop_err *err);
+	void (*close_group)(struct cop_group *g);
+	/*
+	 * x (n) becomes its mean over the ranks, the same bits on each, the same from run to run on one machine. Every
+	 * rank's thread calls it, outside of records. It may wait for the others.
+	 */
+	int (*mean)(struct cop_group *g, int rank, float *x, size_t n, struct cop_err *err);
+	/* For who has failed: the others' means fail, and what waits for them goes on. */
+	void (*abandon)(struct cop_group *g);
 };
 enum { COP_MARKS = 16, COP_LANES_MAX = 64 };
 
