@@ -5,17 +5,14 @@
 #include "base/mem.h"
 #include "nn/trainer_priv.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct rank {
 	struct cop_ranks *all;
 	int number;
-	pthread_t thread;
 	struct cop_work own, *work; /* the first rank's is the trainer's, like the following two */
 	struct cop_loader *loader;
 	float *grad;
@@ -34,15 +31,8 @@ struct cop_ranks {
 	bool in_turn;            /* batches are read by one rank at a time */
 	pthread_mutex_t reading; /* then */
 
-	/* who has come to where all meet */
-	pthread_mutex_t lock;
-	pthread_cond_t complete;
-	int expected, here;
-	int64_t meetings;
-
-	/* of the step that all meet for */
-	int threads;
-	bool quit;
+	struct cop_team *team;
+	int threads; /* of the step */
 };
 
 int cop_ranks_check(int64_t batch, int64_t ranks, struct cop_err *err)
@@ -55,19 +45,14 @@ int cop_ranks_check(int64_t batch, int64_t ranks, struct cop_err *err)
 			batch, ranks, ranks);
 }
 
-/* Waits for all ranks. What each wrote before, all can read after. */
-static void meet(struct cop_ranks *r)
+bool cop_ranks_in_turn(const struct cop_data *d)
 {
-	pthread_mutex_lock(&r->lock);
-	int64_t meeting = r->meetings;
-	if (++r->here == r->expected) {
-		r->here = 0;
-		r->meetings++;
-		pthread_cond_broadcast(&r->complete);
-	}
-	while (meeting == r->meetings)
-		pthread_cond_wait(&r->complete, &r->lock);
-	pthread_mutex_unlock(&r->lock);
+	return d->train.file && !cop_image_file_shared(d->train.file);
+}
+
+uint64_t cop_rank_seed(uint64_t seed, int rank)
+{
+	return seed + ((uint64_t)rank << 60);
 }
 
 static int share_of(int threads, int rank, int n)
@@ -161,23 +146,22 @@ static struct rank *failed(struct cop_ranks *r)
 }
 
 /* A rank's part of a step; all do theirs at the same time. */
-static void step(struct rank *k)
+static void step(void *ranks, int number)
 {
-	struct cop_ranks *r = k->all;
-	int threads = share_of(r->threads, k->number, r->n), most = cop_cpu_threads();
+	struct cop_ranks *r = ranks;
+	struct rank *k = &r->rank[number];
+	int threads = share_of(r->threads, number, r->n), most = cop_cpu_threads();
 	cop_cpu_use(threads < most ? threads : most);
 	k->rc = compute(k, &k->err);
-	meet(r);
+	cop_team_meet(r->team);
 	if (!failed(r))
 		update(k);
-	meet(r);
 }
 
 int cop_ranks_step(struct cop_ranks *r, int threads, struct cop_loss *loss, double *waited, struct cop_err *err)
 {
 	r->threads = threads;
-	meet(r);
-	step(&r->rank[0]);
+	cop_team_step(r->team);
 	*waited = r->rank[0].waited;
 	*loss = (struct cop_loss){0};
 	for (int k = 0; k < r->n; k++) {
@@ -191,89 +175,58 @@ int cop_ranks_step(struct cop_ranks *r, int threads, struct cop_loss *loss, doub
 	return bad ? cop_fail(err, bad->rc, "%s", bad->err.msg) : 0;
 }
 
-/* What a rank has of its own, allocated on its thread, which writes it first and plans for its threads. */
+/* What a rank has of its own; the first has the trainer's. */
 static int equip(struct rank *k, struct cop_err *err)
 {
 	struct cop_trainer *t = k->all->t;
 	int rc = cop_alloc(&k->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
-	if (k->number == 0) {
-		k->work = &t->work;
-		k->loader = t->loader;
-		k->grad = t->grad;
+	k->work = k->number ? &k->own : &t->work;
+	k->loader = k->number ? NULL : t->loader;
+	k->grad = k->number ? NULL : t->grad;
+	if (rc || k->number == 0)
 		return rc;
-	}
-	if (!rc)
-		rc = cop_alloc(&k->grad, t->net.graph.params.total, sizeof(float), "gradients", err);
+	rc = cop_alloc(&k->grad, t->net.graph.params.total, sizeof(float), "gradients", err);
 	if (!rc)
 		rc = cop_work_init(&k->own, &t->net, t->backend, t->work.batch, true, NULL, err);
-	k->work = &k->own;
 	k->own.dials = &t->dials;
-	/* other images than those of the first rank drop other features */
-	k->own.dropout_seed = t->work.dropout_seed + ((uint64_t)k->number << 60);
-	return rc ? rc : cop_trainer_open_loader(t, k->number, &k->loader, err);
+	k->own.dropout_seed = cop_rank_seed(t->work.dropout_seed, k->number);
+	return rc ? rc : cop_trainer_open_loader(t, k->number, t->backend, COP_GIVES_INPUT, &k->loader, err);
 }
 
-static void *work(void *rank)
+/* On the rank's thread, which so is the first to write what it works on, and plans for its threads alone. */
+static void begin(void *ranks, int number)
 {
-	struct rank *k = rank;
-	cop_cpu_confine(share_of(k->all->threads, k->number, k->all->n));
+	struct cop_ranks *r = ranks;
+	struct rank *k = &r->rank[number];
+	*k = (struct rank){.all = r, .number = number};
+	if (number > 0)
+		cop_cpu_confine(share_of(r->threads, number, r->n));
 	k->rc = equip(k, &k->err);
-	meet(k->all);
-	for (;;) {
-		meet(k->all); /* for a step, or for the end */
-		if (k->all->quit)
-			return NULL;
-		step(k);
-	}
+	r->grad[number] = k->grad;
+	r->buffer[number] = k->buffer;
 }
 
-/* Signals are for the program's first thread. */
-static int start_threads(struct cop_ranks *r, struct cop_err *err)
+static void end(void *ranks, int number)
 {
-	sigset_t all, before;
-	int started = 1, rc = 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	for (; started < r->n && !rc; started += !rc) {
-		struct rank *k = &r->rank[started];
-		if ((errno = pthread_create(&k->thread, NULL, work, k)) != 0)
-			rc = cop_fail_errno(err, COP_EFAILED, "cannot start a thread for rank %d of %d", started, r->n);
-	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_mutex_lock(&r->lock);
-	r->expected = started;
-	pthread_mutex_unlock(&r->lock);
-	return rc;
-}
-
-static bool reads_in_turn(const struct cop_data *d)
-{
-	return d->train.file && !cop_image_file_shared(d->train.file);
+	struct rank *k = &((struct cop_ranks *)ranks)->rank[number];
+	free(k->buffer);
+	if (number == 0)
+		return;
+	free(k->grad);
+	cop_work_release(&k->own);
+	cop_loader_free(k->loader);
 }
 
 int cop_ranks_open(struct cop_ranks **out, struct cop_trainer *t, int n, struct cop_err *err)
 {
 	struct cop_ranks *r = cop_xcalloc(1, sizeof(*r));
-	*r = (struct cop_ranks){.t = t, .n = n, .threads = cop_cpu_threads(), .in_turn = reads_in_turn(t->data)};
+	struct cop_team_work work = {.begin = begin, .step = step, .end = end, .user = r};
+	*r = (struct cop_ranks){.t = t, .n = n, .threads = cop_cpu_threads(), .in_turn = cop_ranks_in_turn(t->data)};
 	pthread_mutex_init(&r->reading, NULL);
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->complete, NULL);
-	/* more than ever come, until it is known how many there are */
-	r->expected = COP_RANKS_MAX + 1;
-	for (int k = 0; k < n; k++) {
-		r->rank[k].all = r;
-		r->rank[k].number = k;
-	}
-	int rc = start_threads(r, err);
-	struct rank *first = &r->rank[0], *bad;
-	first->rc = equip(first, &first->err);
-	meet(r);
-	if (!rc && (bad = failed(r)) != NULL)
+	int rc = cop_team_open(&r->team, n, &work, err);
+	struct rank *bad = rc ? NULL : failed(r);
+	if (bad)
 		rc = cop_fail(err, bad->rc, "%s", bad->err.msg);
-	for (int k = 0; k < n; k++) {
-		r->grad[k] = r->rank[k].grad;
-		r->buffer[k] = r->rank[k].buffer;
-	}
 	if (rc)
 		cop_ranks_free(r);
 	else
@@ -285,20 +238,7 @@ void cop_ranks_free(struct cop_ranks *r)
 {
 	if (!r)
 		return;
-	r->quit = true;
-	meet(r);
-	for (int k = 1; k < r->expected; k++)
-		pthread_join(r->rank[k].thread, NULL);
-	for (int k = 0; k < r->n; k++) {
-		free(r->rank[k].buffer);
-		if (k == 0)
-			continue;
-		free(r->rank[k].grad);
-		cop_work_release(&r->rank[k].own);
-		cop_loader_free(r->rank[k].loader);
-	}
-	pthread_cond_destroy(&r->complete);
-	pthread_mutex_destroy(&r->lock);
+	cop_team_free(r->team);
 	pthread_mutex_destroy(&r->reading);
 	free(r);
 }

@@ -14,14 +14,22 @@
 #define COP_NN_RANKS_H
 
 #include "compute/backend.h"
+#include "nn/team.h"
 
-enum { COP_RANKS_MAX = 16 };
+enum { COP_RANKS_MAX = COP_TEAM_MAX };
 
 struct cop_trainer;
+struct cop_data;
 struct cop_ranks;
 
 /* COP_EINPUT, which names both numbers, where a batch cannot be shared evenly. */
 int cop_ranks_check(int64_t batch, int64_t ranks, struct cop_err *err) COP_CHECKED;
+
+/* Whether only one rank at a time may read its images: those that HDF5 alone can read. */
+bool cop_ranks_in_turn(const struct cop_data *d);
+
+/* Of the dropout: other images than those of the first rank drop other features. */
+uint64_t cop_rank_seed(uint64_t seed, int rank);
 
 /*
  * Of a trainer on the CPU whose work and loader are of a part of the batch: they are the first rank's, who works on the

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "nn/ranks.h"
+#include "nn/ranks_device.h"
 #include "nn/trainer_priv.h"
 
 #include <inttypes.h>
@@ -40,9 +41,10 @@ static void aim(const struct cop_trainer *t, struct cop_loader *l, int rank)
 			 t->total_steps);
 }
 
-int cop_trainer_open_loader(const struct cop_trainer *t, int rank, struct cop_loader **l, struct cop_err *err)
+int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct cop_backend *b,
+			    enum cop_loader_gives gives, struct cop_loader **l, struct cop_err *err)
 {
-	int rc = cop_loader_open(l, t->data, t->backend, t->work.batch, loader_threads(t), COP_GIVES_INPUT, err);
+	int rc = cop_loader_open(l, t->data, b, t->work.batch, loader_threads(t), gives, err);
 	if (!rc)
 		aim(t, *l, rank);
 	return rc;
@@ -69,7 +71,7 @@ static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_
 	if (!rc && t->backend->queue)
 		return cop_on_device_init(t, lead, err);
 	if (!rc)
-		rc = cop_trainer_open_loader(t, 0, &t->loader, err);
+		rc = cop_trainer_open_loader(t, 0, t->backend, COP_GIVES_INPUT, &t->loader, err);
 	if (!rc)
 		rc = cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, t->data->loader_threads,
 				     COP_GIVES_INPUT, err);
@@ -83,9 +85,6 @@ static int check(const struct cop_trainer *t, struct cop_err *err)
 		return cop_fail(err, COP_EINPUT,
 				"'train.batch' is %" PRId64 ", but only %" PRId64 " images are left to train on",
 				c->batch, t->data->train.n);
-	if (ranks_of(c) > 1 && t->backend->queue)
-		return cop_fail(err, COP_EMISSING, "'device.ranks' is %" PRId64 ", but several GPUs cannot be used yet",
-				c->ranks);
 	return cop_ranks_check(c->batch, ranks_of(c), err);
 }
 
@@ -109,7 +108,9 @@ static int init(struct cop_trainer *t, const struct cop_model_config *model, con
 	t->work.dropout_seed = (uint64_t)train->seed_augment + (uint64_t)replicate;
 	if (!rc && t->device && t->loader)
 		aim(t, t->loader, 0);
-	if (!rc && ranks_of(train) > 1)
+	if (!rc && ranks_of(train) > 1 && t->device)
+		rc = cop_device_ranks_open(&t->device_ranks, t, ranks_of(train), err);
+	else if (!rc && ranks_of(train) > 1)
 		rc = cop_ranks_open(&t->ranks, t, ranks_of(train), err);
 	if (rc)
 		cop_trainer_release(t);
@@ -136,8 +137,9 @@ int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, stru
 
 void cop_trainer_release(struct cop_trainer *t)
 {
-	cop_on_device_release(t);
+	cop_device_ranks_free(t->device_ranks);
 	cop_ranks_free(t->ranks);
+	cop_on_device_release(t);
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
 	cop_work_release(&t->work);
@@ -247,19 +249,20 @@ struct cop_dials cop_trainer_dials(const struct cop_trainer *t)
 void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u)
 {
 	const struct cop_train_config *c = t->config;
+	const struct cop_backend *b = u->backend ? u->backend : t->backend;
 	size_t n = u->n ? u->n : t->net.graph.params.total;
 	if (c->optimizer == COP_OPTIMIZER_SGD) {
 		struct cop_sgd o = {.momentum = (float)c->momentum,
 				    .weight_decay = (float)c->weight_decay,
 				    .nesterov = c->nesterov};
-		t->backend->sgd(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0]);
+		b->sgd(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0]);
 		return;
 	}
 	struct cop_adam o = {.beta1 = (float)c->beta1,
 			     .beta2 = (float)c->beta2,
 			     .epsilon = (float)c->epsilon,
 			     .weight_decay = (float)c->weight_decay};
-	t->backend->adam(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0], u->slot[1]);
+	b->adam(&o, u->dials, n, u->grad, u->mask, u->param, u->slot[0], u->slot[1]);
 }
 
 int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err *err)
@@ -434,6 +437,8 @@ static int advance(struct cop_trainer *const *t, int n, int64_t until, double *w
 {
 	struct cop_trainer *first = t[0];
 	int64_t epoch_end = (first->step / first->steps_per_epoch + 1) * first->steps_per_epoch;
+	if (first->device_ranks)
+		return cop_device_ranks_steps(first->device_ranks, epoch_end < until ? epoch_end : until, waited, err);
 	if (first->device)
 		return cop_on_device_steps(t, n, epoch_end < until ? epoch_end : until, waited, err);
 	return one_step(first, waited, err);

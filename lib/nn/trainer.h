@@ -34,7 +34,8 @@ struct cop_trainer {
 	size_t nslots;
 	uint8_t *mask;                /* (params.total), NULL: dense. Owned */
 	struct cop_on_device *device; /* the same on a device that works beside the program; NULL: there is none */
-	struct cop_ranks *ranks;      /* that share each batch; NULL: there is one */
+	struct cop_device_ranks *device_ranks; /* that share each batch, on devices; NULL: there is one */
+	struct cop_ranks *ranks;               /* the same on the CPU */
 	int64_t replicate;
 
 	int64_t step, steps_per_epoch, total_steps;

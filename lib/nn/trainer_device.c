@@ -30,6 +30,7 @@ struct cop_on_device {
 	struct cop_mirror mirror;
 	struct cop_loss *eval_loss;                /* on the device */
 	bool host_newer, device_newer, sums_newer; /* sums: the program's, of all that the device has newer */
+	int64_t puts;                              /* how often all of the program's numbers went there */
 };
 
 static struct cop_on_device *lead_of(const struct cop_trainer *t)
@@ -42,7 +43,7 @@ static int open_loaders(struct cop_trainer *t, struct cop_err *err)
 	struct cop_on_device *d = t->device;
 	enum cop_loader_gives gives = cop_resident_wants(&d->resident);
 	int threads = t->data->loader_threads;
-	int rc = cop_loader_open(&t->loader, t->data, t->backend, (int)t->config->batch, threads, gives, err);
+	int rc = cop_loader_open(&t->loader, t->data, t->backend, t->work.batch, threads, gives, err);
 	return rc ? rc : cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, gives, err);
 }
 
@@ -54,7 +55,7 @@ static int init_lead(struct cop_trainer *t, struct cop_err *err)
 	if (!rc)
 		rc = open_loaders(t, err);
 	if (!rc)
-		rc = cop_feed_init(&d->train, &d->resident, t->loader, (int)t->config->batch, TRAIN_MARKS, err);
+		rc = cop_feed_init(&d->train, &d->resident, t->loader, t->work.batch, TRAIN_MARKS, err);
 	return rc ? rc : cop_feed_init(&d->eval, &d->resident, t->eval_loader, t->eval_batch, EVAL_MARKS, err);
 }
 
@@ -148,6 +149,7 @@ static int to_device(struct cop_trainer *t, struct cop_err *err)
 	int rc = cop_mirror_put(&d->mirror, &a, err);
 	d->host_newer = rc != 0;
 	d->device_newer = d->sums_newer = false;
+	d->puts++;
 	/* a record has the address of the mask, or that there is none */
 	if (masked != (d->mirror.mask != NULL))
 		forget_record(t);
@@ -166,6 +168,20 @@ int cop_on_device_sync(struct cop_trainer *t, struct cop_err *err)
 	rc = cop_mirror_get(&d->mirror, &a, err);
 	d->device_newer = rc != 0;
 	return rc;
+}
+
+int cop_on_device_first_rank(struct cop_trainer *t, struct cop_first_rank *f, struct cop_err *err)
+{
+	struct cop_on_device *d = t->device;
+	int rc = to_device(t, err);
+	*f = (struct cop_first_rank){.feed = &d->train, .mirror = &d->mirror, .puts = d->puts};
+	return rc;
+}
+
+int cop_on_device_stepped(struct cop_trainer *t, struct cop_err *err)
+{
+	t->device->device_newer = true;
+	return t->backend->put(t->device->mirror.loss, &t->sums, sizeof(t->sums), err);
 }
 
 /* A step of one trainer, its batch being there. */
@@ -187,7 +203,7 @@ static void queue_trainer(struct cop_trainer *t)
 static void queue_step(struct cop_trainer *const *t, int n)
 {
 	const struct cop_queue *q = t[0]->backend->queue;
-	cop_feed_gather(&lead_of(t[0])->train, COP_SPLIT_TRAIN, (int)t[0]->config->batch);
+	cop_feed_gather(&lead_of(t[0])->train, COP_SPLIT_TRAIN, t[0]->work.batch);
 	q->fork(n);
 	for (int k = 0; k < n; k++) {
 		q->lane(k);

@@ -8,6 +8,7 @@
 
 /* One update of weights and optimizer state, wherever they are. */
 struct cop_update {
+	const struct cop_backend *backend; /* NULL: the trainer's */
 	const struct cop_dials *dials;
 	size_t n; /* weights; 0: all */
 	const float *grad;
@@ -24,9 +25,9 @@ int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err 
 /* Tells whoever watches; see struct cop_trainer. */
 int cop_trainer_beat(const struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 
-/* A loader of the rank's part of each training batch, on the CPU. */
-int cop_trainer_open_loader(const struct cop_trainer *t, int rank, struct cop_loader **l, struct cop_err *err)
-	COP_CHECKED;
+/* A loader of the rank's part of each training batch. */
+int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct cop_backend *b,
+			    enum cop_loader_gives gives, struct cop_loader **l, struct cop_err *err) COP_CHECKED;
 
 struct cop_on_device;
 
@@ -47,6 +48,19 @@ void cop_on_device_sums(struct cop_trainer *t);
 int cop_on_device_steps(struct cop_trainer *const *t, int n, int64_t until, double *waited, struct cop_err *err)
 	COP_CHECKED;
 int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
+
+/*
+ * For ranks (ranks_device.h): brings the device up to date, and says what it has for its training batches. puts: how
+ * often all of the program's numbers went there.
+ */
+struct cop_first_rank {
+	struct cop_feed *feed;
+	const struct cop_mirror *mirror;
+	int64_t puts;
+};
+int cop_on_device_first_rank(struct cop_trainer *t, struct cop_first_rank *f, struct cop_err *err) COP_CHECKED;
+/* Steps were done on what it has, and the trainer's sums are of them. */
+int cop_on_device_stepped(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 
 /* The trainer's arrays become what the device has. */
 int cop_on_device_sync(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;

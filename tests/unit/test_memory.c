@@ -10,6 +10,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
-static long fail_at = -1, asked;
+static atomic_long fail_at = -1, asked;
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
@@ -57,6 +58,15 @@ static int make_trainer(struct cop_err *err)
 	int rc = cop_trainer_init(&t, &model, &train, &data, &cop_cpu_backend, 0, err);
 	if (!rc)
 		cop_trainer_release(&t);
+	return rc;
+}
+
+/* Whose threads ask at the same time. */
+static int make_ranks(struct cop_err *err)
+{
+	train.ranks = 2;
+	int rc = make_trainer(err);
+	train.ranks = 1;
 	return rc;
 }
 
@@ -151,6 +161,7 @@ static void test_training(void **state)
 {
 	(void)state;
 	starve(make_trainer, 6, "a trainer");
+	starve(make_ranks, 12, "a trainer of two ranks");
 	/* and none within a step */
 	struct cop_err err = {0};
 	assert_int_equal(cop_trainer_run(&trainer, 1, &err), 0);
