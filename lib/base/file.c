@@ -67,6 +67,14 @@ void cop_remove_if_empty(const char *path)
 	rmdir(path);
 }
 
+int cop_check_regular(const char *path, struct cop_err *err)
+{
+	struct stat st;
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return cop_fail(err, COP_EINPUT, "'%s' is no regular file", path);
+	return 0;
+}
+
 int cop_code_of_reading(int error)
 {
 	static const int wrong[] = {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, ELOOP, ENAMETOOLONG};

@@ -25,6 +25,10 @@ void cop_remove(const char *path);
 /* Removes a folder that holds nothing; any other stays. */
 void cop_remove_if_empty(const char *path);
 
+/* COP_EINPUT where `path` is something else than a file, such as a pipe, whose opening would wait for its other end.
+   One that is not there is no matter. */
+int cop_check_regular(const char *path, struct cop_err *err) COP_CHECKED;
+
 /*
  * The code of a failure to open or read a file, by its errno: COP_EINPUT where the name or the file itself is wrong,
  * else COP_EFAILED, for it may go well the next time.

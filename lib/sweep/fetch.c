@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,13 +76,9 @@ static bool is_ours(const struct cop_run *r, int64_t index, const struct cop_cel
 
 static int read_here(const struct cop_run *r, int64_t index, struct cop_cell *c, struct cop_err *err)
 {
-	struct stat st;
 	char *path = path_of(r, index);
-	int rc;
-	/* opening a pipe would wait for its other end */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		rc = cop_fail(err, COP_EINPUT, "'%s' is no regular file", path);
-	else
+	int rc = cop_check_regular(path, err);
+	if (!rc)
 		rc = cop_cell_read(path, c, err);
 	if (!rc && !is_ours(r, index, c)) {
 		cop_cell_release(c);

@@ -41,7 +41,7 @@ struct cop_entry {
 	enum cop_fate fate;
 	struct cop_state state;
 	bool unproven;             /* the state speaks of a job: the queue must confirm it */
-	char job[COP_JOB_ID + 16]; /* "123_4" where a queue holds it */
+	char job[COP_JOB_ID + 24]; /* "123_4" where a queue holds it */
 	char reason[512];          /* why, where it is not well */
 };
 

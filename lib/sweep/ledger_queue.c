@@ -10,6 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { TASK_NAME = COP_JOB_ID + 24 };
+
+/* "123_4" of a task of an array, "123" of a job without one; number -1: none. Into buf; returns buf. */
+static const char *task_name(const char *job, int64_t number, char buf[TASK_NAME])
+{
+	snprintf(buf, TASK_NAME, number < 0 ? "%s" : "%s_%" PRId64, job, number);
+	return buf;
+}
+
 /* It failed and is in the queue: to be tried again, or kept there by the other cells of its task. */
 static void failed_in_queue(struct cop_entry *e, int64_t attempts)
 {
@@ -74,7 +83,8 @@ static void apply_task(struct cop_entry *e, const struct cop_task *t, int64_t pe
 		}
 		return;
 	}
-	snprintf(e->job, sizeof(e->job), t->task < 0 ? "%s" : "%s_%" PRId64, t->job, t->task);
+	char name[TASK_NAME];
+	snprintf(e->job, sizeof(e->job), "%s", task_name(t->job, t->task, name));
 	if (t->phase == COP_PHASE_RUNNING)
 		run_in_queue(e, t, per_task, attempts);
 	else
@@ -120,8 +130,8 @@ static struct cop_entry *entry_at(const struct share *s, int64_t position)
 static void apply_to_share(const struct share *s, int64_t number, const struct cop_task *task)
 {
 	int64_t each = s->job->per_task, first = number * each, end = each ? first + each : s->job->count;
-	char name[COP_JOB_ID + 24];
-	snprintf(name, sizeof(name), "%s_%" PRId64, s->job->id, number);
+	char name[TASK_NAME];
+	task_name(s->job->id, number, name);
 	for (int64_t p = first; p < end && p < s->job->count; p++) {
 		struct cop_entry *e = entry_at(s, p);
 		if (!e)
@@ -223,9 +233,8 @@ static void prove(const struct cop_ledger *l, bool dense, const struct cop_task 
 			continue;
 		size_t k = 0;
 		for (; k < ntasks; k++) {
-			char name[COP_JOB_ID + 24];
-			snprintf(name, sizeof(name), task[k].task < 0 ? "%s" : "%s_%" PRId64, task[k].job,
-				 task[k].task);
+			char name[TASK_NAME];
+			task_name(task[k].job, task[k].task, name);
 			/* another run's job of that number does not count; a script of the user's own may */
 			if (strcmp(name, e[i].state.job) == 0 && task[k].phase != COP_PHASE_ENDED && !task[k].alike &&
 			    (task[k].script[0] || task[k].phase != COP_PHASE_STUCK))
@@ -265,10 +274,9 @@ static bool has_successor(const struct cop_ledger *l, size_t job)
 static int64_t per_task_of(const struct cop_scheduler *slurm, const struct cop_task *task)
 {
 	static const char key[] = "--per-task \"${4:-";
-	char name[COP_JOB_ID + 24], *text = NULL;
+	char name[TASK_NAME], *text = NULL;
 	struct cop_err why = {0};
-	snprintf(name, sizeof(name), task->task < 0 ? "%s" : "%s_%" PRId64, task->job, task->task);
-	if (slurm->script(name, &text, &why)) {
+	if (slurm->script(task_name(task->job, task->task, name), &text, &why)) {
 		cop_debug("%s", why.msg);
 		return 0;
 	}

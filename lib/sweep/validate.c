@@ -1,6 +1,7 @@
 /* Validating many files; see validate.h. */
 #include "sweep/validate.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "sweep/fetch.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,12 +38,11 @@ static bool is_ours(const struct job *j, int64_t index, const struct cop_cell *c
 
 static int probe(const struct job *j, const char *path, int64_t index, struct cop_point *who, struct cop_err *err)
 {
-	struct stat st;
 	struct cop_cell c;
-	/* opening a pipe would wait for its other end */
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return cop_fail(err, COP_EINPUT, "'%s' is no regular file", path);
-	int rc = cop_cell_probe(path, &c, err);
+	int rc = cop_check_regular(path, err);
+	if (rc)
+		return rc;
+	rc = cop_cell_probe(path, &c, err);
 	if (!rc && !is_ours(j, index, &c))
 		rc = cop_fail(err, COP_EINPUT, "'%s' belongs to another experiment or cell", path);
 	if (!rc)
