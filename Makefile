@@ -140,7 +140,7 @@ install: all ## copy the program, its modules and manual below PREFIX (DESTDIR i
 	install -m 644 configs/*.json $(DESTDIR)$(PREFIX)/share/coppice/configs/
 	$(if $(wildcard docs/*.1),install -m 644 $(wildcard docs/*.1) $(DESTDIR)$(PREFIX)/share/man/man1/)
 
-.PHONY: bundle gpu-check
+.PHONY: bundle gpu-check gpu-bench
 VERSION := $(shell sed -n 's/.*return "\([0-9.]*\) .*/\1/p' lib/base/version.c)
 BUNDLE ?= $(BUILD)/bundle/coppice-$(VERSION)-$(shell uname -m)
 # BUNDLE_CUDA=0 leaves cuDNN and cuBLASLt out, BUNDLE_TESTS=1 adds the tests for a GPU
@@ -154,6 +154,9 @@ tests: $(if $(SAN),,$(BUNDLED))
 
 gpu-check: all $(TOOL_BIN) $(REAL_TEST_BIN) ## the tests that want a GPU: kernels, steps, the same bits, NVIDIA's sanitizer
 	@BUILD=$(BUILD) tests/run.sh gpu
+
+gpu-bench: all ## coppice on a GPU beside PyTorch, in turn
+	@BUILD=$(BUILD) tests/bench/gpu.sh
 
 doctor: all ## what the build found, and what the program finds
 	@sed 's/^/  /' $(CONFIG)
@@ -274,7 +277,7 @@ $(BUILD)/libemulated.a: $(EMU_OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 # the whole module on the host
-EMU_MODULE_OBJ := $(patsubst %,$(OBJ)/emulated/cuda/%.o,device table module fail)
+EMU_MODULE_OBJ := $(patsubst %,$(OBJ)/emulated/cuda/%.o,device table module fail measure)
 $(EMU_MODULE_OBJ): $(OBJ)/emulated/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,"$< (emulated)")

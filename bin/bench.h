@@ -7,7 +7,7 @@
 #define COP_BIN_BENCH_H
 
 #include "base/err.h"
-#include "compute/backend.h"
+#include "compute/cuda.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -19,21 +19,29 @@ struct cop_bench_row {
 	double seconds;       /* median */
 	double rate;          /* in `unit` */
 	double floor;         /* seconds at the rate of large products or of the memory */
-	double memory, arena; /* bytes: the process's peak; activations, their gradients and workspace */
+	double memory, arena; /* bytes: the process's peak, or a GPU's; activations, their gradients and workspace */
 	double data_wait;     /* share of the steps' time */
 };
 
 /* Options; 0: the benchmark's own. */
 struct cop_bench_args {
+	struct cop_device_choice device; /* the CPU, or a GPU */
 	int threads, steps, batch, size;
 	long long elements;
 };
 
+/* What a GPU gives. */
+struct cop_bench_gpu {
+	char name[COP_CUDA_TEXT]; /* with precision and libraries */
+	double copy_gbs;          /* read and written counted */
+};
+
 struct cop_bench_run {
 	const struct cop_bench_args *args;
-	const char *name;   /* of the benchmark */
-	const char *folder; /* of 'pack' */
-	struct cop_cpu_peak peak;
+	const char *name;         /* of the benchmark */
+	const char *folder;       /* of 'pack' */
+	struct cop_cpu_peak peak; /* with a GPU: nothing */
+	struct cop_bench_gpu gpu; /* without: nothing */
 	int to_parent;
 };
 
@@ -41,12 +49,21 @@ struct cop_bench_run {
 typedef int cop_bench_work(struct cop_bench_run *run, struct cop_err *err);
 
 cop_bench_work cop_bench_networks, cop_bench_convolutions, cop_bench_memory, cop_bench_quantiles, cop_bench_packing;
+cop_bench_work cop_bench_kernels; /* of a GPU */
+
+/* The GPU of the arguments, opened in this process. */
+int cop_bench_open_gpu(const struct cop_bench_run *run, const struct cop_cuda_module **m, const struct cop_backend **b,
+		       struct cop_err *err) COP_CHECKED;
+/* What it gives. */
+int cop_bench_measure_gpu(struct cop_bench_run *run, struct cop_bench_gpu *gpu, struct cop_err *err) COP_CHECKED;
+/* The nine quantiles on it. */
+int cop_bench_quantiles_gpu(struct cop_bench_run *run, size_t n, struct cop_err *err) COP_CHECKED;
 
 /* A row with everything else unknown. */
 struct cop_bench_row cop_bench_row(const struct cop_bench_run *run, double seconds, double rate, const char *unit);
 void cop_bench_add(const struct cop_bench_run *run, const struct cop_bench_row *row);
 
-/* What the machine gives, measured in a process of its own, into run->peak. */
+/* What the machine or its GPU gives, measured in a process of its own, into run->peak or run->gpu. */
 int cop_bench_measure(struct cop_bench_run *run, struct cop_err *err) COP_CHECKED;
 
 /* Does `work` in a process of its own; its rows go to `take`. COP_EFAILED where it ends without a word. */

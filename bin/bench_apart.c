@@ -12,10 +12,11 @@
 
 /* What a child sends: rows or the peak, then how it ended. */
 struct message {
-	enum { MESSAGE_ROW, MESSAGE_PEAK, MESSAGE_END } kind;
+	enum { MESSAGE_ROW, MESSAGE_PEAK, MESSAGE_GPU, MESSAGE_END } kind;
 	union {
 		struct cop_bench_row row;
 		struct cop_cpu_peak peak;
+		struct cop_bench_gpu gpu;
 		struct cop_err end;
 	} u;
 };
@@ -81,8 +82,9 @@ static int measure(struct cop_bench_run *run, struct cop_err *err)
 {
 	struct message m;
 	memset(&m, 0, sizeof(m));
-	m.kind = MESSAGE_PEAK;
-	int rc = cop_cpu_measure(&m.u.peak, err);
+	bool gpu = run->args->device.kind == COP_DEVICE_CUDA;
+	m.kind = gpu ? MESSAGE_GPU : MESSAGE_PEAK;
+	int rc = gpu ? cop_bench_measure_gpu(run, &m.u.gpu, err) : cop_cpu_measure(&m.u.peak, err);
 	if (!rc)
 		send_message(run->to_parent, &m);
 	return rc;
@@ -107,6 +109,8 @@ static bool listen_to(int fd, const struct parent *p, struct cop_err *end)
 			p->take(&m.u.row, p->user);
 		else if (m.kind == MESSAGE_PEAK)
 			p->run->peak = m.u.peak;
+		else if (m.kind == MESSAGE_GPU)
+			p->run->gpu = m.u.gpu;
 		else
 			*end = m.u.end;
 		if (m.kind == MESSAGE_END)

@@ -42,7 +42,23 @@ static const struct network *find(const char *name)
 	return &networks[i];
 }
 
-/* SGD with momentum; the floor is the step's arithmetic at the rate of large products. */
+/* A GPU's floor is 8 passes over what the convolutions give, see docs/gpu.md. */
+static double floor_of(const struct cop_bench_run *run, const struct cop_bench_step *s)
+{
+	enum { PASSES = 8 };
+	if (run->args->device.kind != COP_DEVICE_CUDA)
+		return s->flops / (run->peak.gflops * 1e9);
+	return s->conv_bytes > 0 ? PASSES * s->conv_bytes / (run->gpu.copy_gbs * 1e9) : NAN;
+}
+
+static int open_device(const struct cop_bench_run *run, const struct cop_backend **b, struct cop_err *err)
+{
+	const struct cop_cuda_module *m;
+	*b = &cop_cpu_backend;
+	return run->args->device.kind == COP_DEVICE_CUDA ? cop_bench_open_gpu(run, &m, b, err) : 0;
+}
+
+/* SGD with momentum; the CPU's floor is the step's arithmetic at the rate of large products. */
 int cop_bench_networks(struct cop_bench_run *run, struct cop_err *err)
 {
 	const struct network *n = find(run->name);
@@ -55,14 +71,17 @@ int cop_bench_networks(struct cop_bench_run *run, struct cop_err *err)
 					 .warmup = (char[]){"0ep"},
 					 .seed_order = 1};
 	struct cop_bench_step s;
-	int rc = cop_bench_train(&n->model, &train, &n->images, run->args->steps, &s, err);
+	const struct cop_backend *b;
+	int rc = open_device(run, &b, err);
+	if (!rc)
+		rc = cop_bench_train(&n->model, &train, &n->images, run->args->steps, b, &s, err);
 	if (rc)
 		return rc;
 	struct cop_bench_row r = cop_bench_row(run, s.seconds, s.images_per_second, "images/s");
 	snprintf(r.name, sizeof(r.name), "%s step, %dx%dx%d, batch %" PRId64, n->title, n->images.channels,
 		 n->images.side, n->images.side, train.batch);
-	r.floor = s.flops / (run->peak.gflops * 1e9);
-	r.memory = (double)cop_memory_peak();
+	r.floor = floor_of(run, &s);
+	r.memory = b->queue ? (double)s.device_bytes : (double)cop_memory_peak();
 	r.arena = (double)s.work_bytes;
 	r.data_wait = s.data_wait;
 	cop_bench_add(run, &r);

@@ -8,6 +8,12 @@
 /* What was measured for the floors, as rows: it is its own floor. */
 int cop_bench_memory(struct cop_bench_run *run, struct cop_err *err)
 {
+	if (run->args->device.kind == COP_DEVICE_CUDA) {
+		struct cop_bench_row r = cop_bench_row(run, 1 / run->gpu.copy_gbs, run->gpu.copy_gbs, "GB/s");
+		snprintf(r.name, sizeof(r.name), "copying the GPU's memory, both ways counted");
+		cop_bench_add(run, &r);
+		return 0;
+	}
 	const double gbs[] = {run->peak.read_gbs, run->peak.copy_gbs};
 	const char *const name[] = {"reading memory", "copying memory, both ways counted"};
 	(void)err;
@@ -24,6 +30,8 @@ int cop_bench_quantiles(struct cop_bench_run *run, struct cop_err *err)
 {
 	size_t n = run->args->elements ? (size_t)run->args->elements : 100000000;
 	double seconds;
+	if (run->args->device.kind == COP_DEVICE_CUDA)
+		return cop_bench_quantiles_gpu(run, n, err);
 	int rc = cop_bench_quantile(n, 5, &seconds, err);
 	if (rc)
 		return rc;

@@ -18,14 +18,21 @@
 static const struct benchmark {
 	const char *name;
 	cop_bench_work *work;
-	bool usual; /* done where nothing is asked for */
+	bool usual;    /* done where nothing is asked for */
+	bool cpu, gpu; /* where it can be done */
 } benchmarks[] = {
-	{"lenet", cop_bench_networks, true},        {"conv2", cop_bench_networks, false},
-	{"conv4", cop_bench_networks, false},       {"conv6", cop_bench_networks, false},
-	{"resnet20", cop_bench_networks, true},     {"vgg16", cop_bench_networks, false},
-	{"mobilenet_v2", cop_bench_networks, true}, {"convolutions", cop_bench_convolutions, true},
-	{"memory", cop_bench_memory, true},         {"quantile", cop_bench_quantiles, true},
-	{"pack", cop_bench_packing, false},
+	{"lenet", cop_bench_networks, true, true, true},
+	{"conv2", cop_bench_networks, false, true, true},
+	{"conv4", cop_bench_networks, false, true, true},
+	{"conv6", cop_bench_networks, false, true, true},
+	{"resnet20", cop_bench_networks, true, true, true},
+	{"vgg16", cop_bench_networks, false, true, true},
+	{"mobilenet_v2", cop_bench_networks, true, true, true},
+	{"convolutions", cop_bench_convolutions, true, true, false},
+	{"kernels", cop_bench_kernels, true, false, true},
+	{"memory", cop_bench_memory, true, true, true},
+	{"quantile", cop_bench_quantiles, true, true, true},
+	{"pack", cop_bench_packing, false, true, false},
 };
 enum { BENCHMARKS = sizeof(benchmarks) / sizeof(benchmarks[0]) };
 
@@ -41,7 +48,17 @@ struct args {
 	size_t n, cap;
 };
 
-enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH, KEY_SIZE };
+enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH, KEY_SIZE, KEY_DEVICE, KEY_PRECISION };
+
+static bool on_gpu(const struct args *a)
+{
+	return a->of.device.kind == COP_DEVICE_CUDA;
+}
+
+static bool can_be_done(const struct args *a, const struct benchmark *b)
+{
+	return on_gpu(a) ? b->gpu : b->cpu;
+}
 
 static void want(struct args *a, const struct benchmark *b)
 {
@@ -52,7 +69,7 @@ static void want(struct args *a, const struct benchmark *b)
 static void want_usual(struct args *a)
 {
 	for (size_t i = 0; i < BENCHMARKS; i++)
-		if (benchmarks[i].usual)
+		if (benchmarks[i].usual && can_be_done(a, &benchmarks[i]))
 			want(a, &benchmarks[i]);
 }
 
@@ -88,6 +105,32 @@ static void want_named(struct args *a, const char *name, struct argp_state *stat
 	cop_str_release(&known);
 }
 
+static int one_of(struct argp_state *state, const char *option, const char *arg, const char *const *names)
+{
+	int i = 0;
+	while (names[i] && strcmp(names[i], arg) != 0)
+		i++;
+	if (!names[i])
+		argp_error(state, "%s is one of %s, %s%s%s, not '%s'", option, names[0], names[1], names[2] ? ", " : "",
+			   names[2] ? names[2] : "", arg);
+	return i;
+}
+
+/* All have been read: the device is known. */
+static void check_wanted(struct args *a, struct argp_state *state)
+{
+	if (lacks_folder(a))
+		argp_error(state, "%s", lacks_folder(a));
+	if (a->of.device.precision != COP_FP32 && !on_gpu(a))
+		argp_error(state, "the CPU computes in fp32 only: --precision goes with --device cuda");
+	for (size_t i = 0; i < a->n; i++)
+		if (!can_be_done(a, a->wanted[i].benchmark))
+			argp_error(state, "'%s' is a benchmark of %s", a->wanted[i].benchmark->name,
+				   on_gpu(a) ? "the CPU" : "a GPU: add --device cuda");
+	if (a->n == 0)
+		want_usual(a);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct args *a = state->input;
@@ -110,14 +153,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_SIZE:
 		a->of.size = (int)cop_arg_int(state, "--size", arg, 1, 4096);
 		return 0;
+	case KEY_DEVICE:
+		a->of.device.kind = COP_DEVICE_CPU +
+				    one_of(state, "--device", arg, (const char *const[]){"cpu", "cuda", NULL});
+		return 0;
+	case KEY_PRECISION:
+		a->of.device.precision = one_of(state, "--precision", arg,
+						(const char *const[]){"fp32", "tf32", "bf16", NULL});
+		return 0;
 	case ARGP_KEY_ARG:
 		want_named(a, arg, state);
 		return 0;
 	case ARGP_KEY_END:
-		if (lacks_folder(a))
-			argp_error(state, "%s", lacks_folder(a));
-		if (a->n == 0)
-			want_usual(a);
+		check_wanted(a, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -146,19 +194,30 @@ static void add_row(const struct cop_bench_row *r, void *user)
 	cop_table_real(t, r->data_wait);
 }
 
-static void print_json(const struct cop_cpu_peak *peak, int threads, const struct cop_table *t)
+static void add_peak(cJSON *j, const struct cop_bench_run *run)
+{
+	const struct cop_cpu_peak *peak = &run->peak;
+	if (run->args->device.kind == COP_DEVICE_CUDA) {
+		cJSON_AddStringToObject(j, "gpu", run->gpu.name);
+		cop_json_add_num(j, "gpu_copy_gbs", run->gpu.copy_gbs);
+		return;
+	}
+	cop_json_add_num(j, "gflops", peak->gflops);
+	cop_json_add_num(j, "library_gflops", peak->library_gflops);
+	cop_json_add_num(j, "kernel_gflops", peak->kernel_gflops);
+	cop_json_add_num(j, "read_gbs", peak->read_gbs);
+	cop_json_add_num(j, "copy_gbs", peak->copy_gbs);
+}
+
+static void print_json(const struct cop_bench_run *run, const struct cop_table *t)
 {
 	char cpu[192];
 	cJSON *j = cJSON_CreateObject();
 	cJSON_AddStringToObject(j, "coppice", cop_version());
 	cJSON_AddStringToObject(j, "processor", cop_cpu_describe(cpu, sizeof(cpu)));
 	cJSON_AddStringToObject(j, "kernels", cop_kernels()->name);
-	cJSON_AddNumberToObject(j, "threads", threads);
-	cop_json_add_num(j, "gflops", peak->gflops);
-	cop_json_add_num(j, "library_gflops", peak->library_gflops);
-	cop_json_add_num(j, "kernel_gflops", peak->kernel_gflops);
-	cop_json_add_num(j, "read_gbs", peak->read_gbs);
-	cop_json_add_num(j, "copy_gbs", peak->copy_gbs);
+	cJSON_AddNumberToObject(j, "threads", run->args->threads);
+	add_peak(j, run);
 	cJSON_AddItemToObject(j, "benchmarks", cop_table_json(t));
 	char *text = cJSON_Print(j);
 	puts(text);
@@ -166,9 +225,16 @@ static void print_json(const struct cop_cpu_peak *peak, int threads, const struc
 	cJSON_Delete(j);
 }
 
-static void print_text(const struct cop_cpu_peak *peak, int threads, const struct cop_table *t)
+static void print_text(const struct cop_bench_run *run, const struct cop_table *t)
 {
 	char cpu[192];
+	const struct cop_cpu_peak *peak = &run->peak;
+	int threads = run->args->threads;
+	if (run->args->device.kind == COP_DEVICE_CUDA) {
+		printf("%s\nmemory: %.1f GB/s copied\n\n", run->gpu.name, run->gpu.copy_gbs);
+		cop_table_print(t, stdout, false);
+		return;
+	}
 	printf("%s, %d thread%s\n", cop_cpu_describe(cpu, sizeof(cpu)), threads, threads == 1 ? "" : "s");
 	printf("speed of large products: %.0f GFLOP/s (OpenBLAS %.0f, the kernels %.0f)\n", peak->gflops,
 	       peak->library_gflops, peak->kernel_gflops);
@@ -191,6 +257,8 @@ static int run_all(const struct args *a, struct cop_bench_run *run, struct cop_t
 }
 
 static const struct argp_option options[] = {
+	{"device", KEY_DEVICE, "WHICH", 0, "'cpu' (the default) or 'cuda', a GPU", 0},
+	{"precision", KEY_PRECISION, "WHICH", 0, "Of a GPU: 'fp32' (the default), 'tf32' or 'bf16'", 0},
 	{"json", 'j', NULL, 0, "Print as JSON", 0},
 	{"threads", 't', "N", 0, "Threads (default: all that the process may use)", 0},
 	{"steps", KEY_STEPS, "N", 0, "Timed training steps (default: three seconds' worth, 5 at least)", 0},
@@ -211,13 +279,17 @@ int cmd_bench(int argc, char **argv)
 		       "arithmetic at "
 		       "the rate of large products, memory at the rate of reading or copying it.\v"
 		       "WHAT: training steps of lenet, conv2, conv4, conv6, resnet20, vgg16, mobilenet_v2 or all "
-		       "networks; convolutions by shape; memory; quantile; pack DIR (decoding a folder's images). "
+		       "networks; convolutions by shape; kernels (a GPU's, by family); memory; quantile; pack DIR "
+		       "(decoding a folder's images). "
 		       "Without WHAT: lenet, "
-		       "resnet20, mobilenet_v2, convolutions, memory and quantile.\n\n"
-		       "Each benchmark runs in a process of its own: 'memory' is the peak of that process in bytes, "
+		       "resnet20, mobilenet_v2, convolutions (a GPU's kernels), memory and quantile. On a GPU the "
+		       "floor of a "
+		       "step is 8 passes over what its convolutions give.\n\n"
+		       "Each benchmark runs in a process of its own: 'memory' is the peak of that process in bytes, or "
+		       "of the GPU's memory that it took, "
 		       "'arena' what of it holds activations, their gradients and workspace, 'data_wait' the share of "
 		       "the steps that goes to making batches or waiting for them. Figures are medians."};
-	struct args a = {0};
+	struct args a = {.of = {.device = {.kind = COP_DEVICE_CPU, .deterministic = true}}};
 	struct cop_err err = {0};
 	struct cop_table t;
 	cop_parse_args(&argp, argc, argv, &a);
@@ -227,9 +299,9 @@ int cmd_bench(int argc, char **argv)
 	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	int rc = run_all(&a, &run, &t, &err);
 	if (!rc && a.json)
-		print_json(&run.peak, a.of.threads, &t);
+		print_json(&run, &t);
 	else if (!rc)
-		print_text(&run.peak, a.of.threads, &t);
+		print_text(&run, &t);
 	cop_table_release(&t);
 	free(a.wanted);
 	return cop_exit_code(rc, &err);

@@ -63,6 +63,9 @@ void cop_cuda_release(void *p);
 int cop_cuda_put(void *to, const void *host, size_t bytes, struct cop_err *err);
 int cop_cuda_get(void *host, const void *from, size_t bytes, struct cop_err *err);
 
+/* Benchmarks of the thread's device; see struct cop_cuda_module. */
+int cop_cuda_measure(enum cop_cuda_work work, size_t numbers, struct cop_cuda_timing *t, int *n, struct cop_err *err);
+
 /* Fills the table's slots that compute. */
 void cop_cuda_fill_table(struct cop_backend *b);
 

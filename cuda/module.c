@@ -174,4 +174,5 @@ const struct cop_cuda_module cop_cuda_module = {
 	.find = find,
 	.open = open_device,
 	.adopt = adopt,
+	.measure = cop_cuda_measure,
 };

@@ -11,6 +11,10 @@ for option in steps batch elements size; do
 	expect "--$option 0" 2 "--$option wants a whole number in 1" coppice bench --$option 0
 done
 expect "--steps of a word" 2 "--steps wants a whole number" coppice bench --steps many
+expect "a device that is none" 2 "--device is one of cpu, cuda, not 'gpu'" coppice bench --device gpu
+expect "a precision that the CPU has not" 2 "the CPU computes in fp32 only" coppice bench --precision bf16 lenet
+expect "a benchmark of the CPU" 2 "'pack' is a benchmark of the CPU" coppice bench --device cuda pack .
+expect "a benchmark of a GPU" 2 "'kernels' is a benchmark of a GPU" coppice bench kernels
 
 heavy "the benchmarks" && exit
 expect "a failure within a benchmark" 1 "^coppice: (out of memory|the size of)" \
@@ -64,6 +68,41 @@ assert all(r['memory'] is None for r in j['benchmarks'][7:])
 print('as it should be')
 PYTHON
 expect "figures of every benchmark" 0 '^as it should be$' "$PYTHON" look.py out.json
+
+# On a GPU, which the host stands in for.
+if [ -e "$BUILD/emulated/coppice-cuda.so" ]; then
+	export COPPICE_MODULES=$BUILD/emulated
+	for precision in fp32 bf16; do
+		coppice bench --device cuda --precision $precision --steps 2 --batch 2 --elements 20000 --json lenet conv2 kernels \
+			memory quantile >gpu-$precision.json 2>errors || no "coppice bench --device cuda: $(cat errors)"
+	done
+	cat >gpu.py <<'PYTHON'
+import json, math, sys
+for name, element in ('fp32', 4), ('bf16', 2):
+    j = json.load(open(f'gpu-{name}.json'))
+    assert j['gpu_copy_gbs'] > 0 and name in j['gpu'] and 'gflops' not in j, j
+    rows = j['benchmarks']
+    floors = {'LeNet-300-100 step': None, 'Conv-2 step': 8 * 2 * 2 * 64 * 32 * 32 * element,
+              'masked SGD': 20.125 * 16 * 16 * 96, 'normalise and ReLU6': 2 * element * 16 * 16 * 96,
+              'nine quantiles': 8 * 20000}
+    found = {r['benchmark'].split(', ')[0]: r for r in rows}
+    assert len(found) == len(rows) >= 15, list(found)
+    for r in rows:
+        assert r['seconds'] > 0 and r['rate'] > 0, r
+        assert r['floor_seconds'] is None or math.isclose(r['share'], r['floor_seconds'] / r['seconds'], rel_tol=1e-9)
+    for what, floor in floors.items():
+        got = found[what]['floor_seconds']
+        assert got is None if floor is None else math.isclose(got, floor / j['gpu_copy_gbs'] * 1e-9, rel_tol=1e-6), what
+    assert found['Conv-2 step']['memory'] > found['Conv-2 step']['arena'] > 0
+print('as it should be')
+PYTHON
+	expect "figures of a GPU" 0 '^as it should be$' "$PYTHON" gpu.py
+	expect "the table of a GPU" 0 '^memory: [0-9.]+ GB/s copied$' coppice bench --device cuda --elements 20000 memory
+	COPPICE_EMULATED_DEVICES=0 expect "no GPU" 3 "device 'cuda': no GPU is to be seen" coppice bench --device cuda lenet
+	unset COPPICE_MODULES
+else
+	skip "figures of a GPU" "no module for the host was built"
+fi
 
 # A process for each: what a large one took does not show in a small one that comes after it.
 coppice bench --threads 1 --steps 1 --json mobilenet_v2 lenet >out.json 2>errors || no "coppice bench: $(cat errors)"
