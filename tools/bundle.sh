@@ -45,13 +45,15 @@ while read -r name path; do
 	[ "$path" != not ] || { echo "bundle: $name is not found" >&2; exit 1; }
 	from[$name]=$path
 done < <(LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}" ldd "${programs[@]}" | awk '$2 == "=>" {n = $1; sub(".*/", "", n); print n, $3}' | sort -u)
-# the parts of cuDNN, and the compiler that some of them call
+# the parts of cuDNN, the compiler that some of them call, and NCCL, which the module opens
 if [ -n "${from[libcudnn.so.9]:-}" ]; then
 	for f in "${from[libcudnn.so.9]%/*}"/libcudnn_*.so.9; do
 		from[${f##*/}]=$f
 	done
-	for f in "${from[libcudart.so.13]%/*}"/libnvrtc{,-builtins}.so.[0-9]*; do
-		[[ ! -e $f || $f = *.alt.* ]] || from[${f##*/}]=$f
+	for name in libcudart.so.13 libcublasLt.so.13 libcudnn.so.9; do
+		for f in "${from[$name]%/*}"/lib{nvrtc,nvrtc-builtins,nccl}.so.[0-9]*; do
+			[[ ! -e $f || $f = *.alt.* ]] || from[${f##*/}]=$f
+		done
 	done
 fi
 if [ "${CUDA:-1}" = 0 ]; then
@@ -77,7 +79,7 @@ for name in "${!from[@]}"; do
 done
 if [ -e "$out/share/licences/nvidia" ]; then
 	rm "$out/share/licences/nvidia"
-	echo "libcudart, libcublasLt, libcudnn and libnvrtc, as far as they are here, are NVIDIA's, under the licences of the CUDA Toolkit and of cuDNN." >"$out/share/licences/NVIDIA.txt"
+	echo "libcudart, libcublasLt, libcudnn, libnvrtc and libnccl, as far as they are here, are NVIDIA's, under the licences of the CUDA Toolkit and of cuDNN." >"$out/share/licences/NVIDIA.txt"
 fi
 
 wants=$(find "$out/bin" "$out/lib" -type f -exec objdump -T {} + 2>/dev/null | grep -oE 'GLIBC_2\.[0-9]+' | sort -Vu | tail -n 1 || true)
