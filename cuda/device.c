@@ -63,6 +63,9 @@ int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err
 	int rc = check(e, "cudaMalloc", err);
 	if (!rc && bytes)
 		rc = check(cudaMemsetAsync(*p, 0, bytes, now->lane[0]), "cudaMemset", err);
+	/* copies ahead are not in the queue, and would be zeroed where they come first */
+	if (!rc && bytes)
+		rc = check(cudaStreamSynchronize(now->lane[0]), "cudaStreamSynchronize", err);
 	return rc;
 }
 
