@@ -21,13 +21,43 @@ static size_t features(const struct cop_node *d)
 	return (size_t)d->c * (size_t)d->h * (size_t)d->w;
 }
 
-void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training)
+static void must(int rc, const struct cop_err *err)
+{
+	if (rc)
+		fail_msg("%s", err->msg);
+}
+
+static void *take(const struct engine *e, size_t bytes)
 {
 	struct cop_err err = {0};
-	*e = (struct engine){.batch = batch};
-	cop_net_take(&e->net, g);
-	if (cop_work_init(&e->work, &e->net, &cop_cpu_backend, batch, training, NULL, &err))
-		fail_msg("%s", err.msg);
+	void *p;
+	must(e->work.backend->alloc(&p, bytes, "a test", &err), &err);
+	return p;
+}
+
+static bool is_device(const struct engine *e)
+{
+	return e->work.backend->queue != NULL;
+}
+
+static void init_device(struct engine *e)
+{
+	struct cop_err err = {0};
+	const struct cop_backend *b = e->work.backend;
+	must(cop_mirror_init(&e->mirror, b, &e->net.graph, 0, &err), &err);
+	e->device_x = take(e, features(&e->net.graph.node[0]) * (size_t)e->work.ld * b->element);
+	e->device_label = take(e, (size_t)e->batch * sizeof(int32_t));
+	e->device_dials = take(e, sizeof(e->dials));
+	must(b->put(e->device_dials, &e->dials, sizeof(e->dials), &err), &err);
+	e->work.dials = e->device_dials;
+}
+
+/* The net is there. */
+static void init_on(struct engine *e, const struct cop_backend *backend, int batch, bool training)
+{
+	struct cop_err err = {0};
+	e->batch = batch;
+	must(cop_work_init(&e->work, &e->net, backend, batch, training, NULL, &err), &err);
 	e->work.dropout_seed = 77;
 	e->dials = (struct cop_dials){.step = 5};
 	e->work.dials = &e->dials;
@@ -36,6 +66,24 @@ void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training
 	e->buffer = floats(e->net.graph.buffers.total);
 	e->x = floats(features(&e->net.graph.node[0]) * (size_t)e->work.ld);
 	e->logits = cop_xcalloc((size_t)(batch * e->net.classes), sizeof(*e->logits));
+	if (is_device(e))
+		init_device(e);
+}
+
+void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training)
+{
+	*e = (struct engine){0};
+	cop_net_take(&e->net, g);
+	init_on(e, &cop_cpu_backend, batch, training);
+}
+
+void engine_init_beside(struct engine *e, const struct engine *other, const struct cop_backend *backend, bool training)
+{
+	*e = (struct engine){.net = other->net, .beside = true};
+	init_on(e, backend, other->batch, training);
+	memcpy(e->param, other->param, e->net.graph.params.total * sizeof(float));
+	if (e->net.graph.buffers.total)
+		memcpy(e->buffer, other->buffer, e->net.graph.buffers.total * sizeof(float));
 }
 
 void engine_release(struct engine *e)
@@ -43,13 +91,22 @@ void engine_release(struct engine *e)
 	void *all[] = {e->param, e->grad, e->buffer, e->x, e->logits};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		free(all[i]);
+	if (is_device(e)) {
+		void *there[] = {e->device_x, e->device_label, e->device_dials};
+		for (size_t i = 0; i < sizeof(there) / sizeof(there[0]); i++)
+			e->work.backend->release(there[i]);
+		cop_mirror_release(&e->mirror);
+	}
 	cop_work_release(&e->work);
-	cop_net_release(&e->net);
+	if (!e->beside)
+		cop_net_release(&e->net);
 }
 
 /* Where (n,c,p), p counting pixels, lies in an activation of the engine's. */
 static size_t at(const struct engine *e, const struct cop_node *d, int n, int c, int p)
 {
+	if (is_device(e))
+		return ((size_t)n * (size_t)(d->h * d->w) + (size_t)p) * (size_t)d->c + (size_t)c;
 	return ((size_t)p * (size_t)d->c + (size_t)c) * (size_t)e->work.ld + (size_t)n;
 }
 
@@ -66,15 +123,70 @@ static void place_input(struct engine *e, const double *x)
 
 static void take_logits(struct engine *e, const float *y)
 {
+	const struct cop_node *d = &e->net.graph.node[e->net.graph.n - 1];
 	for (int n = 0; n < e->batch; n++)
 		for (int k = 0; k < e->net.classes; k++)
-			e->logits[n * e->net.classes + k] = (double)y[k * e->work.ld + n];
+			e->logits[n * e->net.classes + k] = (double)y[at(e, d, n, k, 0)];
+}
+
+/* n numbers of the backend's element to and from the device. bf16 is the upper half of a float, rounded to even. */
+static void put_elements(const struct engine *e, float *to, const float *from, size_t n)
+{
+	const struct cop_backend *b = e->work.backend;
+	struct cop_err err = {0};
+	uint16_t *half = cop_xcalloc(n, sizeof(*half));
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, &from[i], sizeof(bits));
+		half[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+	}
+	must(b->put(to, b->element == 2 ? (const void *)half : from, n * b->element, &err), &err);
+	free(half);
+}
+
+static void get_elements(const struct engine *e, float *to, const float *from, size_t n)
+{
+	const struct cop_backend *b = e->work.backend;
+	struct cop_err err = {0};
+	must(b->get(to, from, n * b->element, &err), &err);
+	for (size_t i = n; i-- > 0 && b->element == 2;) {
+		uint16_t half;
+		memcpy(&half, (const char *)to + i * 2, sizeof(half));
+		uint32_t bits = (uint32_t)half << 16;
+		memcpy(&to[i], &bits, sizeof(bits));
+	}
+}
+
+static void forward_on_device(struct engine *e, const int32_t *label)
+{
+	const struct cop_backend *b = e->work.backend;
+	struct cop_loss loss = {0};
+	struct cop_arrays a = {.param = e->param, .buffer = e->buffer, .loss = &loss};
+	struct cop_err err = {0};
+	size_t logits = (size_t)e->batch * (size_t)e->net.classes;
+	float *y = floats(logits);
+	put_elements(e, e->device_x, e->x, features(&e->net.graph.node[0]) * (size_t)e->work.ld);
+	must(b->put(e->device_label, label, (size_t)e->batch * sizeof(*label), &err), &err);
+	must(cop_mirror_put(&e->mirror, &a, &err), &err);
+	const float *device_y = cop_net_forward(&e->work, e->mirror.param, e->mirror.buffer, e->device_x);
+	b->softmax_xent(e->net.classes, e->batch, e->work.ld, device_y, e->device_label,
+			e->work.training ? cop_work_dlogits(&e->work) : NULL, e->mirror.loss);
+	must(b->queue->check(&err), &err);
+	get_elements(e, y, device_y, logits);
+	must(cop_mirror_get(&e->mirror, &a, &err), &err);
+	take_logits(e, y);
+	e->loss = loss.loss / e->batch;
+	free(y);
 }
 
 void engine_forward(struct engine *e, const double *x, const int32_t *label)
 {
 	struct cop_loss loss = {0};
 	place_input(e, x);
+	if (is_device(e)) {
+		forward_on_device(e, label);
+		return;
+	}
 	const float *y = cop_net_forward(&e->work, e->param, e->buffer, e->x);
 	take_logits(e, y);
 	e->work.backend->softmax_xent(e->net.classes, e->batch, e->work.ld, y, label,
@@ -82,9 +194,28 @@ void engine_forward(struct engine *e, const double *x, const int32_t *label)
 	e->loss = loss.loss / e->batch;
 }
 
+/* What was there before does not show: the gradients start as NaN. */
+static void backward_on_device(struct engine *e)
+{
+	struct cop_mirror of_gradients = e->mirror;
+	struct cop_loss loss;
+	struct cop_arrays a = {.param = e->grad, .buffer = e->buffer, .loss = &loss};
+	struct cop_err err = {0};
+	of_gradients.param = e->mirror.grad;
+	for (size_t i = 0; i < e->net.graph.params.total; i++)
+		e->grad[i] = NAN;
+	must(e->work.backend->put(e->mirror.grad, e->grad, e->net.graph.params.total * sizeof(float), &err), &err);
+	cop_net_backward(&e->work, e->mirror.param, e->mirror.grad);
+	must(e->work.backend->queue->check(&err), &err);
+	must(cop_mirror_get(&of_gradients, &a, &err), &err);
+}
+
 void engine_backward(struct engine *e)
 {
-	cop_net_backward(&e->work, e->param, e->grad);
+	if (is_device(e))
+		backward_on_device(e);
+	else
+		cop_net_backward(&e->work, e->param, e->grad);
 }
 
 void engine_evaluate_as_guest(struct engine *e, const double *x)

@@ -5,6 +5,7 @@
 #ifndef COP_TESTS_ENGINE_H
 #define COP_TESTS_ENGINE_H
 
+#include "nn/mirror.h"
 #include "nn/net.h"
 
 struct engine {
@@ -15,10 +16,18 @@ struct engine {
 	float *param, *buffer, *grad; /* the arenas */
 	float *x;                     /* (H,W,C,ld) */
 	double *logits, loss;         /* (N,K); the mean */
+	bool beside;                  /* the net is another's */
+	/* where the backend works beside the program, the same in its memory */
+	struct cop_mirror mirror;
+	float *device_x;
+	int32_t *device_label;
+	struct cop_dials *device_dials;
 };
 
 /* Takes the graph over. Parameters, statistics and gradients start as 0. Fails the test where the engine does. */
 void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training);
+/* The net, parameters and statistics of another, which must outlive it, on another backend. */
+void engine_init_beside(struct engine *e, const struct engine *other, const struct cop_backend *backend, bool training);
 void engine_release(struct engine *e);
 
 /* x (N,C,H,W), label (N) -> logits and loss; in training new running statistics. */

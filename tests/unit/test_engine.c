@@ -3,10 +3,9 @@
  * operation with drawn shapes, for drawn networks, and for each network by name; in training and in evaluation.
  */
 #include "base/mem.h"
-#include "engine.h"
-#include "graph64.h"
 #include "nn/models.h"
 #include "random_graph.h"
+#include "trial.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -21,184 +20,30 @@
 /* An error is the norm of a tensor's differences over the norm of the tensor. */
 static const double most_piece = 1e-5, most_network = 1e-4;
 
-/* A gradient whose terms cancel out is measured by this share of their sizes. */
-static const double cancelled = 5e-2;
-
-/*
- * What goes into a ReLU or wins a maximum stays this far from where the gradient jumps: else a rounding more or less
- * decides, and no bound holds.
- */
-static const double margin = 4e-6;
-
-/* One graph on both sides. */
-struct trial {
-	struct cop_graph g;
-	struct cop_stream s;
-	struct graph64 r;
-	struct engine e;
-	int batch, classes;
-	int32_t *label;
-	double most, worst;
-	bool fresh;      /* running statistics in training are those of a network that begins */
-	double lift;     /* the mean of what batch norms add */
-	double thinnest; /* no batch norm may see a smaller variance; else there is nothing to compare */
-	uint32_t seed;
-	char name[80];
-};
-
 /* Under a sanitizer, which is slow, every fifth seed is enough. */
 static uint32_t every(void)
 {
 	return getenv("SAN") ? 5 : 1;
 }
 
-static void begin(struct trial *t, uint32_t seed, double most, const char *name)
-{
-	*t = (struct trial){.seed = seed, .most = most};
-	snprintf(t->name, sizeof(t->name), "%s", name);
-	cop_stream_init(&t->s, seed, COP_PURPOSE_TEST, 1, 0);
-}
-
-/* Everything that is 0 or 1 at the start of a training is drawn too. */
-static void draw_vectors(struct trial *t, const struct cop_layout *l, float *to)
-{
-	for (size_t k = 0; k < l->n; k++) {
-		const struct cop_tensor *v = &l->tensor[k];
-		if (v->rank > 1)
-			continue;
-		bool gamma = strstr(v->name, "/weight") != NULL, variance = strstr(v->name, "/running_var") != NULL;
-		bool beta = strstr(v->name, "bn/bias") != NULL;
-		for (size_t i = v->offset; i < v->offset + v->count; i++) {
-			double spread = t->lift > 0 ? 0.6 : 1, width = 1 + spread * (cop_stream_uniform(&t->s) - 0.5),
-			       shift = 0.4 * cop_stream_normal(&t->s);
-			bool turn = gamma && t->lift == 0 && cop_stream_below(&t->s, 4) == 0;
-			to[i] = (float)(gamma || variance ? (turn ? -width : width) : shift + (beta ? t->lift : 0));
-		}
-	}
-}
-
-/* Draws images until no kink is near, at most `turns` times. In evaluation there are no gradients to jump. */
-static void draw_images(struct trial *t, bool training, int turns)
-{
-	size_t n = graph64_count(&t->r, 0);
-	double near = 0;
-	for (int k = 0; k < turns && near < margin; k++) {
-		for (size_t i = 0; i < n; i++)
-			t->r.y[0][i] = (double)(float)cop_stream_normal(&t->s);
-		graph64_forward(&t->r, training);
-		near = training ? graph64_margin(&t->r) : margin;
-	}
-	if (near < margin)
-		fail_msg("%s (seed %u): images that stay away from every kink were not found; draw more", t->name,
-			 t->seed);
-}
-
-static void set_up(struct trial *t, bool training, int turns)
-{
-	struct cop_err err = {0};
-	if (cop_graph_finish(&t->g, t->classes, &err))
-		fail_msg("%s (seed %u): %s", t->name, t->seed, err.msg);
-	engine_init(&t->e, &t->g, t->batch, training);
-	const struct cop_graph *g = &t->e.net.graph;
-	graph64_init(&t->r, g, t->batch);
-	cop_graph_draw(g, COP_INIT_KAIMING_NORMAL, t->seed, t->e.param, t->e.buffer);
-	draw_vectors(t, &g->params, t->e.param);
-	if (!training || !t->fresh)
-		draw_vectors(t, &g->buffers, t->e.buffer);
-	for (int k = 0; k < g->n; k++)
-		if (g->node[k].op == COP_OP_DROPOUT)
-			engine_keep(&t->e, k, t->r.keep[k]);
-	graph64_load(&t->r, t->e.param, t->e.buffer);
-	t->label = cop_xcalloc((size_t)t->batch, sizeof(*t->label));
-	for (int n = 0; n < t->batch; n++)
-		t->label[n] = random_between(&t->s, 0, t->classes - 1);
-	draw_images(t, training, turns);
-}
-
-/*
- * Whether a channel is as good as constant where a batch norm sees it: dividing by its deviation leaves nothing but the
- * rounding of the mean.
- */
-static bool is_degenerate(const struct trial *t)
-{
-	for (int k = 0; k < t->e.net.graph.n; k++)
-		for (int c = 0; t->r.variance[k] && c < t->e.net.graph.node[k].c; c++)
-			if (t->r.variance[k][c] < t->thinnest)
-				return true;
-	return false;
-}
-
-static void tear_down(struct trial *t)
-{
-	free(t->label);
-	graph64_release(&t->r);
-	engine_release(&t->e);
-}
-
-/* Differences and sizes, added up; a tensor a time. */
-struct norms {
-	double error, wanted, gross;
-};
-
-static void add(struct norms *v, double got, double wanted, double gross)
-{
-	v->error += (got - wanted) * (got - wanted);
-	v->wanted += wanted * wanted;
-	v->gross += gross * gross;
-}
-
-/* Written so that NaN fails. */
-static void judge(struct trial *t, const struct norms *v, const char *what)
-{
-	double size = fmax(sqrt(v->wanted), cancelled * sqrt(v->gross)), error = sqrt(v->error);
-	if (!(error <= t->most * size))
-		fail_msg("%s (seed %u, batch %d): %s is off by %.3g (size %.3g, of its terms %.3g)", t->name, t->seed,
-			 t->batch, what, error, sqrt(v->wanted), sqrt(v->gross));
-	if (size > 0 && error / size > t->worst)
-		t->worst = error / size;
-}
-
-static void compare_outputs(struct trial *t, double loss)
-{
-	struct norms logits = {0}, losses = {0};
-	const double *wanted = t->r.y[t->e.net.graph.n - 1];
-	for (int i = 0; i < t->batch * t->classes; i++)
-		add(&logits, t->e.logits[i], wanted[i], 0);
-	judge(t, &logits, "the output");
-	add(&losses, t->e.loss, loss, 0);
-	judge(t, &losses, "the loss");
-}
-
-static void compare_arenas(struct trial *t, const struct cop_layout *l, const float *got, const double *wanted,
-			   const double *gross)
-{
-	for (size_t k = 0; k < l->n; k++) {
-		const struct cop_tensor *v = &l->tensor[k];
-		struct norms n = {0};
-		for (size_t i = v->offset; i < v->offset + v->count; i++)
-			add(&n, (double)got[i], wanted[i], gross ? gross[i] : 0);
-		judge(t, &n, v->name);
-	}
-}
-
 /* Both sides on the same batch. Returns the largest error that was met; -1: degenerate, not compared. */
 static double check(struct trial *t, bool training, int turns)
 {
-	set_up(t, training, turns);
-	if (is_degenerate(t)) {
-		tear_down(t);
+	trial_set_up(t, training, turns);
+	if (trial_is_degenerate(t)) {
+		trial_tear_down(t);
 		return -1;
 	}
 	engine_forward(&t->e, t->r.y[0], t->label);
 	double loss = graph64_loss(&t->r, t->label);
-	compare_outputs(t, loss);
-	compare_arenas(t, &t->e.net.graph.buffers, t->e.buffer, t->r.updated, NULL);
+	trial_compare_outputs(t, loss);
+	trial_compare_arenas(t, &t->e.net.graph.buffers, t->e.buffer, t->r.updated, NULL);
 	if (training) {
 		engine_backward(&t->e);
 		graph64_backward(&t->r);
-		compare_arenas(t, &t->e.net.graph.params, t->e.grad, t->r.grad, t->r.gross);
+		trial_compare_arenas(t, &t->e.net.graph.params, t->e.grad, t->r.grad, t->r.gross);
 	}
-	tear_down(t);
+	trial_tear_down(t);
 	return t->worst;
 }
 
@@ -266,7 +111,7 @@ static void check_piece(enum cop_op op, uint32_t from, uint32_t to)
 	for (uint32_t seed = from; seed < to; seed += every())
 		for (int training = 0; training < 2; training++) {
 			struct trial t;
-			begin(&t, seed, most_piece, cop_op_name(op));
+			trial_begin(&t, seed, most_piece, cop_op_name(op));
 			make_piece(&t, op);
 			worst = fmax(worst, check(&t, training != 0, 500));
 		}
@@ -296,7 +141,7 @@ static void test_drawn_networks(void **state)
 	for (uint32_t seed = 3000; seed < 3050; seed += every())
 		for (int training = 0; training < 2; training++) {
 			struct trial t;
-			begin(&t, seed, most_network, "drawn network");
+			trial_begin(&t, seed, most_network, "drawn network");
 			t.thinnest = 1e-3;
 			t.batch = draw_batch(&t.s);
 			t.classes = random_graph(&t.g, &t.s, random_between(&t.s, 1, 7), t.batch, 40);
@@ -322,7 +167,7 @@ static void check_network(const struct by_name *c)
 	snprintf(name, sizeof(name), "%s %d, width %g, %dx%d", cop_model_name(c->m.name), (int)c->m.depth, c->m.width,
 		 c->side, c->side);
 	for (int training = 0; training < 2; training++) {
-		begin(&t, 1, most_network, name);
+		trial_begin(&t, 1, most_network, name);
 		t.lift = c->lift;
 		t.fresh = true;
 		t.batch = c->batch;
@@ -366,19 +211,19 @@ static void test_guest(void **state)
 	const struct cop_model_config m = {.name = COP_MODEL_RESNET, .depth = 20, .width = 0.5};
 	struct trial t;
 	struct cop_err err = {0};
-	begin(&t, 1, most_piece, "resnet as a guest");
+	trial_begin(&t, 1, most_piece, "resnet as a guest");
 	t.batch = 5;
 	t.classes = 10;
 	if (cop_model_build(&t.g, &m, 3, 16, 16, t.classes, &err))
 		fail_msg("%s", err.msg);
-	set_up(&t, true, 1000);
+	trial_set_up(&t, true, 1000);
 	engine_forward(&t.e, t.r.y[0], t.label);
 	engine_backward(&t.e);
 	engine_evaluate_as_guest(&t.e, t.r.y[0]);
 	memcpy(t.r.buffer, t.r.updated, t.e.net.graph.buffers.total * sizeof(double));
 	graph64_forward(&t.r, false);
-	compare_outputs(&t, t.e.loss);
-	tear_down(&t);
+	trial_compare_outputs(&t, t.e.loss);
+	trial_tear_down(&t);
 }
 
 /* Activations and their gradients share memory: every node's output for itself would take 618 MB. */
