@@ -41,7 +41,10 @@ BIN_SRC := $(wildcard bin/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 SLURM_TEST_SRC := $(wildcard tests/slurm/*.c)
 GPU_TEST_SRC := $(wildcard tests/gpu/test_*.c)
-GPU_TEST_HELP := $(filter-out $(GPU_TEST_SRC),$(wildcard tests/gpu/*.c))
+# these open the module; the others are linked with the kernels
+MODULE_TEST_SRC := $(patsubst %,tests/gpu/test_%.c,feed networks training)
+MODULE_TEST_HELP := tests/gpu/module.c tests/gpu/images.c
+GPU_TEST_HELP := $(filter-out $(GPU_TEST_SRC) $(MODULE_TEST_HELP),$(wildcard tests/gpu/*.c))
 UNIT_HELP := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 ASSETS := $(wildcard jobs/*) $(wildcard configs/demo.json)
 
@@ -64,7 +67,8 @@ FAKE_SO := $(patsubst tests/fake/%.c,$(BUILD)/tests/fake_%.so,$(wildcard tests/f
 CUDA_OBJ := $(patsubst kernels/%.cu,$(BUILD)/cuda/%.o,$(wildcard kernels/*.cu))
 EMU_OBJ := $(patsubst kernels/%.cu,$(OBJ)/emulated/%.o,$(wildcard kernels/*.cu)) \
            $(patsubst tests/cuda/%,$(OBJ)/emulated/%.o,$(basename $(wildcard tests/cuda/*.cpp tests/cuda/*.cu)))
-GPU_TEST_BIN := $(GPU_TEST_SRC:tests/gpu/%.c=$(BUILD)/tests/gpu_%)
+MODULE_TEST_BIN := $(MODULE_TEST_SRC:tests/gpu/test_%.c=$(BUILD)/tests/gpu_test_%)
+GPU_TEST_BIN := $(filter-out $(MODULE_TEST_BIN),$(GPU_TEST_SRC:tests/gpu/%.c=$(BUILD)/tests/gpu_%))
 UNIT_BIN := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/tests/%)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY_BIN := $(FUZZ_BIN:$(BUILD)/fuzz/%=$(BUILD)/tests/%)
@@ -74,7 +78,7 @@ MODULE_OBJ := $(patsubst %.c,$(OBJ)/module/%.o,$(wildcard cuda/*.c))
 WITH_CUDA := $(if $(SAN),,$(filter 1,$(HAVE_CUDA)))
 PLANS_BIN := $(if $(WITH_CUDA),$(BUILD)/tests/cuda_plans)
 # the tests that hold the emulation against itself want no GPU
-REAL_TEST_BIN := $(if $(WITH_CUDA),$(patsubst tests/gpu/%.c,$(BUILD)/gpu/%,$(filter-out %/test_emulation.c,$(GPU_TEST_SRC))))
+REAL_TEST_BIN := $(if $(WITH_CUDA),$(patsubst tests/gpu/%.c,$(BUILD)/gpu/%,$(filter-out %/test_emulation.c $(MODULE_TEST_SRC),$(GPU_TEST_SRC))))
 BUNDLED := $(addprefix $(BUILD)/bundled/,coppice same_tensors near_tensors $(if $(WITH_CUDA),coppice-cuda.so))
 MODULES := $(if $(filter 1,$(HAVE_SLURM)),$(BUILD)/coppice-slurm.so) $(if $(WITH_CUDA),$(BUILD)/coppice-cuda.so)
 
@@ -95,7 +99,7 @@ check: ## every test: units, command line, a real SLURM cluster, sanitizers, lin
 
 ci: check
 
-tests: all $(BUILD)/emulated/coppice-cuda.so $(UNIT_BIN) $(GPU_TEST_BIN) $(PLANS_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
+tests: all $(BUILD)/emulated/coppice-cuda.so $(UNIT_BIN) $(GPU_TEST_BIN) $(MODULE_TEST_BIN) $(PLANS_BIN) $(TOOL_BIN) $(FAKE_SO) $(FAULT_SO) $(REPLAY_BIN) $(SLURM_TEST_BIN)
 
 check-unit: tests ## the unit tests alone
 	@BUILD=$(BUILD) tests/run.sh unit
@@ -152,7 +156,7 @@ bundle: all $(BUNDLED) $(if $(filter 1,$(BUNDLE_TESTS)),$(REAL_TEST_BIN)) ## a f
 
 tests: $(if $(SAN),,$(BUNDLED))
 
-gpu-check: all $(TOOL_BIN) $(REAL_TEST_BIN) ## the tests that want a GPU: kernels, steps, the same bits, NVIDIA's sanitizer
+gpu-check: all $(TOOL_BIN) $(REAL_TEST_BIN) $(MODULE_TEST_BIN) ## the tests that want a GPU: kernels, steps, the same bits, NVIDIA's sanitizer
 	@BUILD=$(BUILD) tests/run.sh gpu
 
 gpu-bench: all ## coppice on a GPU beside PyTorch, in turn
@@ -295,6 +299,14 @@ $(GPU_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(GPU_TEST_HELP:%.c=
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(SANFLAGS) -g -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
+
+$(MODULE_TEST_SRC:%.c=$(OBJ)/%.o) $(MODULE_TEST_HELP:%.c=$(OBJ)/%.o): CPPFLAGS += -Itests/unit
+
+$(MODULE_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(MODULE_TEST_HELP:%.c=$(OBJ)/%.o) \
+                                          $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a | $(BUILD)/emulated/coppice-cuda.so
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
 
 # the commit goes into one small object, made again when it changes
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)

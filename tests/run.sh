@@ -73,6 +73,10 @@ for group in "${groups[@]}"; do
 		for program in "$build"/gpu/test_*; do
 			run_one "gpu-${program##*/test_}" "$program"
 		done
+		for name in feed networks training; do
+			program=$build/tests/gpu_test_$name # not in a bundle
+			[ ! -x "$program" ] || run_one "gpu-$name" env COPPICE_MODULES="$build" "$program"
+		done
 		run_one gpu-steps bash "$root/tests/gpu/steps.sh"
 		run_one gpu-cells env GPU=1 bash "$root/tests/cli/cuda.sh"
 		TEST_LIMIT=3600 run_one gpu-sanitizer bash "$root/tests/gpu/sanitizer.sh"
