@@ -215,7 +215,9 @@ $(OBJ)/module/%.o: %.c
 	$(Q)$(CC) $(ALLFLAGS) -fPIC -I. $(CPPFLAGS) $(CUDA_CFLAGS) -MMD -MP -c -o $@ $<
 
 # the plans that cuDNN makes for a GPU that is described to it
-PLANS_OBJ := $(addprefix $(OBJ)/module/,tests/cuda/plans.o $(patsubst %,cuda/%.o,products cudnn cublas fail))
+PLANS_OBJ := $(addprefix $(OBJ)/module/,tests/cuda/plans.o $(patsubst %,cuda/%.o,products cudnn dnn_graph cublas fail))
+CUDA_STUB := $(patsubst -L%,%,$(firstword $(filter -L%,$(CUDA_LIBS))))/stubs/libcuda.so
+$(OBJ)/module/tests/cuda/plans.o: CPPFLAGS += -DCUDA_STUB='"$(CUDA_STUB)"'
 $(PLANS_BIN): $(PLANS_OBJ) $(BUILD)/cuda/widen.o $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
@@ -243,7 +245,7 @@ $(BUILD)/bundled/coppice-cuda.so: $(MODULE_OBJ) $(CUDA_OBJ)
 
 # the tests of the kernels with the CUDA runtime, kernels and libraries themselves, in a bundle too
 $(REAL_TEST_BIN): $(BUILD)/gpu/%: $(OBJ)/module/tests/gpu/%.o $(GPU_TEST_HELP:%.c=$(OBJ)/module/%.o) $(CUDA_OBJ) \
-                                  $(patsubst %,$(OBJ)/module/cuda/%.o,products cudnn cublas fail) $(BUILD)/libcoppice.a
+                                  $(patsubst %,$(OBJ)/module/cuda/%.o,products cudnn dnn_graph cublas fail) $(BUILD)/libcoppice.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -g -fopenmp -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(CUDA_LIBS) \

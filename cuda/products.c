@@ -14,11 +14,13 @@ struct conv_key {
 	struct cop_conv d; /* ld = 0 */
 	enum cop_conv_way way;
 	bool add;
+	bool fused;
+	struct cop_conv_fusion fusion; /* zeros where it is not fused */
 };
 
 struct cop_conv_plan {
 	struct conv_key key;
-	struct cop_dnn_plan *dnn; /* either of them */
+	struct cop_dnn_plan *dnn; /* either of them; neither: a fusion that was refused */
 	struct cop_lt_plan *lt;
 	size_t narrow; /* numbers of the element, at the workspace's start, that are widened into the result; else 0 */
 	size_t narrow_bytes;
@@ -45,14 +47,20 @@ static bool same_pair(const int a[2], const int b[2])
 	return a[0] == b[0] && a[1] == b[1];
 }
 
+static bool same_fusion(const struct cop_conv_fusion *a, const struct cop_conv_fusion *b)
+{
+	return a->read == b->read && a->from == b->from && a->to == b->to && a->bias == b->bias && a->lo == b->lo &&
+	       a->hi == b->hi && a->sums == b->sums;
+}
+
 static bool same_conv(const struct conv_key *a, const struct conv_key *b)
 {
 	const struct cop_conv *x = &a->d, *y = &b->d;
-	return a->way == b->way && a->add == b->add && x->in_c == y->in_c && x->in_h == y->in_h && x->in_w == y->in_w &&
-	       x->out_c == y->out_c && x->out_h == y->out_h && x->out_w == y->out_w &&
-	       same_pair(x->kernel, y->kernel) && same_pair(x->stride, y->stride) &&
-	       same_pair(x->padding, y->padding) && same_pair(x->dilation, y->dilation) && x->groups == y->groups &&
-	       x->batch == y->batch;
+	return a->way == b->way && a->add == b->add && a->fused == b->fused && same_fusion(&a->fusion, &b->fusion) &&
+	       x->in_c == y->in_c && x->in_h == y->in_h && x->in_w == y->in_w && x->out_c == y->out_c &&
+	       x->out_h == y->out_h && x->out_w == y->out_w && same_pair(x->kernel, y->kernel) &&
+	       same_pair(x->stride, y->stride) && same_pair(x->padding, y->padding) &&
+	       same_pair(x->dilation, y->dilation) && x->groups == y->groups && x->batch == y->batch;
 }
 
 static bool same_matrix(const struct cop_matrix_product *a, const struct cop_matrix_product *b)
@@ -116,15 +124,21 @@ static int make_conv(struct cop_products *p, struct cop_conv_plan *plan, struct 
 	return plan_by_cudnn(p, plan, err);
 }
 
-int cop_conv_plan(struct cop_products *p, const struct cop_conv *d, enum cop_conv_way way, bool add,
-		  const struct cop_conv_plan **plan, struct cop_err *err)
+/* A refused fusion is a plan without an engine. */
+static int make_fused(struct cop_products *p, struct cop_conv_plan *plan, struct cop_err *err)
 {
-	struct conv_key key = {.d = *d, .way = way, .add = add};
+	int rc = cop_dnn_plan_fused(p->dnn, &plan->key.d, &plan->key.fusion, &plan->dnn, err);
+	return rc == COP_EMISSING ? 0 : rc;
+}
+
+/* The plan of a key that is kept, or is now made. */
+static int find_conv(struct cop_products *p, const struct conv_key *key, const struct cop_conv_plan **plan,
+		     struct cop_err *err)
+{
 	struct cop_conv_plan *made, **list;
 	int rc;
-	key.d.ld = 0;
 	for (size_t i = 0; i < p->nconv; i++)
-		if (same_conv(&p->conv[i]->key, &key)) {
+		if (same_conv(&p->conv[i]->key, key)) {
 			*plan = p->conv[i];
 			return 0;
 		}
@@ -135,14 +149,38 @@ int cop_conv_plan(struct cop_products *p, const struct cop_conv *d, enum cop_con
 	made = calloc(1, sizeof(*made));
 	if (!made)
 		return cop_cuda_fail(err, COP_EFAILED, "out of memory");
-	made->key = key;
-	rc = make_conv(p, made, err);
+	made->key = *key;
+	rc = key->fused ? make_fused(p, made, err) : make_conv(p, made, err);
 	if (rc) {
 		free(made);
 		return rc;
 	}
 	p->conv[p->nconv++] = made;
 	*plan = made;
+	return 0;
+}
+
+int cop_conv_plan(struct cop_products *p, const struct cop_conv *d, enum cop_conv_way way, bool add,
+		  const struct cop_conv_plan **plan, struct cop_err *err)
+{
+	struct conv_key key = {.d = *d, .way = way, .add = add};
+	key.d.ld = 0;
+	return find_conv(p, &key, plan, err);
+}
+
+int cop_conv_plan_fused(struct cop_products *p, const struct cop_conv *d, const struct cop_conv_fusion *f,
+			const struct cop_conv_plan **plan, struct cop_err *err)
+{
+	struct conv_key key = {.d = *d, .way = COP_CONV_FORWARD, .fused = true, .fusion = *f};
+	const struct cop_conv_plan *found;
+	int rc;
+	key.d.ld = 0;
+	rc = find_conv(p, &key, &found, err);
+	if (rc)
+		return rc;
+	if (!found->dnn)
+		return cop_cuda_fail(err, COP_EMISSING, "no engine does all of a convolution and what is around it");
+	*plan = found;
 	return 0;
 }
 
@@ -182,6 +220,12 @@ int cop_conv_run(const struct cop_conv_plan *plan, cudaStream_t stream, const vo
 	if (plan->narrow)
 		return run_widened(plan, stream, a, b, out, space, err);
 	return cop_dnn_run(plan->dnn, stream, a, b, out, space, err);
+}
+
+int cop_conv_run_fused(const struct cop_conv_plan *plan, cudaStream_t stream, const struct cop_conv_operands *o,
+		       void *space, struct cop_err *err)
+{
+	return cop_dnn_run_fused(plan->dnn, stream, o, space, err);
 }
 
 /* products of matrices */

@@ -63,6 +63,39 @@ enum cop_conv_way { COP_CONV_FORWARD, COP_CONV_DATA, COP_CONV_WEIGHTS };
 int cop_conv_plan(struct cop_products *p, const struct cop_conv *d, enum cop_conv_way way, bool add,
 		  const struct cop_conv_plan **plan, struct cop_err *err) COP_CHECKED;
 
+/*
+ * What else a forward convolution does while it has the numbers at hand. An output that is added to or cut off is
+ * rounded once, at the end; what is read is rounded to the element, as if it had been written.
+ */
+struct cop_conv_fusion {
+	bool read;      /* of x, min(max(scale[c] x + shift[c], from), to) is read; padding stays 0 */
+	float from, to; /* -INFINITY and INFINITY, or 0 and what is above 0 */
+	bool bias;      /* y += bias[c] */
+	float lo, hi;   /* y is cut off; as from and to */
+	bool sums;      /* sum[c] and square[c] become the sums of y and of its square */
+};
+
+/*
+ * The plan of a fused forward convolution. COP_EMISSING where no engine on tensor cores does all of it: so always in
+ * fp32; a refusal is kept as plans are. Which numbers the sums are taken of, those stored or those before they were
+ * rounded, is the engine's affair. Cutting off may put NaN to a bound.
+ */
+int cop_conv_plan_fused(struct cop_products *p, const struct cop_conv *d, const struct cop_conv_fusion *f,
+			const struct cop_conv_plan **plan, struct cop_err *err) COP_CHECKED;
+
+/* Channels' numbers are float; those that the fusion does not speak of are not looked at. */
+struct cop_conv_operands {
+	const void *x, *w;
+	void *y;
+	const float *scale, *shift; /* (in_c) */
+	const float *bias;          /* (out_c) */
+	float *sum, *square;        /* (out_c) */
+};
+
+/* As cop_conv_run(), for plans of cop_conv_plan_fused(). */
+int cop_conv_run_fused(const struct cop_conv_plan *plan, cudaStream_t stream, const struct cop_conv_operands *o,
+		       void *space, struct cop_err *err) COP_CHECKED;
+
 /* Bytes of workspace, and how it is done ("cuDNN engine 38", "cuBLASLt algorithm 66") for the curious. */
 size_t cop_conv_plan_space(const struct cop_conv_plan *plan);
 const char *cop_conv_plan_about(const struct cop_conv_plan *plan);

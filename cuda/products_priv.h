@@ -16,11 +16,15 @@ int cop_dnn_open(const struct cop_products_choice *c, struct cop_dnn **d, struct
 void cop_dnn_close(struct cop_dnn *d);
 int cop_dnn_plan(struct cop_dnn *d, const struct cop_conv *conv, enum cop_conv_way way, bool add,
 		 struct cop_dnn_plan **plan, struct cop_err *err) COP_CHECKED;
+int cop_dnn_plan_fused(struct cop_dnn *d, const struct cop_conv *conv, const struct cop_conv_fusion *f,
+		       struct cop_dnn_plan **plan, struct cop_err *err) COP_CHECKED;
 void cop_dnn_plan_free(struct cop_dnn_plan *plan);
 size_t cop_dnn_plan_space(const struct cop_dnn_plan *plan);
 const char *cop_dnn_plan_about(const struct cop_dnn_plan *plan);
 int cop_dnn_run(const struct cop_dnn_plan *plan, cudaStream_t stream, const void *a, const void *b, void *out,
 		void *space, struct cop_err *err) COP_CHECKED;
+int cop_dnn_run_fused(const struct cop_dnn_plan *plan, cudaStream_t stream, const struct cop_conv_operands *o,
+		      void *space, struct cop_err *err) COP_CHECKED;
 
 struct cop_lt;
 struct cop_lt_plan;

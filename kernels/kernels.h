@@ -60,6 +60,9 @@ cudaError_t cop_cuda_dropout_backward(const struct cop_launch *l, const struct c
 /* norm.cu: sums->parts is set by who fills it, COP_CUDA_PARTS at most. */
 cudaError_t cop_cuda_moments(const struct cop_launch *l, const struct cop_shape *s, const void *y, const float *about,
 			     struct cop_sums *sums);
+/* The same from sums of y (c) and of its square (c) over `count` numbers, in one part. */
+cudaError_t cop_cuda_sums_about(const struct cop_launch *l, int c, double count, const float *sum, const float *square,
+				const float *about, struct cop_sums *sums);
 cudaError_t cop_cuda_norm_train(const struct cop_launch *l, const struct cop_norm *n, const struct cop_sums *sums,
 				const float *weight, const float *bias, float *running_mean, float *running_var,
 				const struct cop_normed *out);

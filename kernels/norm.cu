@@ -44,6 +44,32 @@ cudaError_t cop_cuda_moments(const struct cop_launch *l, const struct cop_shape 
 }
 
 /*
+ * sum (y - a) = S - n a and sum (y - a)^2 = Q - 2 a S + n a^2, of S = sum y and Q = sum y^2 as convolutions' engines
+ * take them. Where a channel's mean m is far from 0, what makes up its variance v cancels: a relative error of 1e-6 in
+ * float sums is one of 1e-6 (1 + m^2/v) in v. bf16 bears that: y, rounded by up to 2^-9 of itself, has 2^-18 m^2/3,
+ * again about 1e-6 m^2, added to its variance by that alone; TF32's products are off by nearly as much. fp32 would not,
+ * and takes cop_cuda_moments(). Threads: channels.
+ */
+static __global__ void sums_about_kernel(int c, double count, const float *sum, const float *square, const float *about,
+					 float *part)
+{
+	int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+	if (i >= c)
+		return;
+	double s = (double)sum[i], q = (double)square[i], a = (double)about[i];
+	part[2 * i] = (float)(s - count * a);
+	part[2 * i + 1] = (float)(q - 2 * a * s + count * a * a);
+}
+
+cudaError_t cop_cuda_sums_about(const struct cop_launch *l, int c, double count, const float *sum, const float *square,
+				const float *about, struct cop_sums *sums)
+{
+	sums->parts = 1;
+	return COP_LAUNCH(sums_about_kernel, dim3((unsigned)((c + 127) / 128)), dim3(128), 0, l->stream, c, count, sum,
+			  square, about, sums->part);
+}
+
+/*
  * The two sums of a channel over all parts (parts, C, 2), in the thread of row 0; false in all others. Blocks are of
  * CHANNELS channels (64 bytes of each part) by ROWS threads, each with every ROWS-th part; these are added up in
  * halves.

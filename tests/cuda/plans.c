@@ -1,7 +1,8 @@
 /*
  * The plans that cuDNN makes for the convolutions of whole networks, without a GPU: it is told of one by its properties
  * (the text that CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION gives, with the figures of NVIDIA's data sheets and CUDA's
- * programming guide). What is compiled when a plan is made wants a driver, and is not proposed without one.
+ * programming guide). What is compiled when a plan is made wants a driver's library, and is not proposed without one:
+ * CUDA's stub of it will do until the compiled code is to be loaded.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@
 #include "cuda/products.h"
 #include "nn/models.h"
 
+#include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +156,137 @@ static void test_odd_shapes(void **state)
 	}
 }
 
+/* fused convolutions */
+
+/* A node's only reader, past those that compute nothing of their own; NULL: several, or none. */
+static const struct cop_node *reader_of(const struct cop_graph *g, int of)
+{
+	const struct cop_node *reader = NULL;
+	for (int i = 0; i < g->n; i++)
+		for (int k = 0; k < g->node[i].ninputs; k++)
+			if (g->node[i].input[k] == of) {
+				if (reader)
+					return NULL;
+				reader = &g->node[i];
+			}
+	return reader;
+}
+
+static float bound_of(enum cop_op op)
+{
+	return op == COP_OP_RELU6 ? 6 : INFINITY;
+}
+
+static bool is_cut(const struct cop_node *n)
+{
+	return n && (n->op == COP_OP_RELU || n->op == COP_OP_RELU6);
+}
+
+/* All that a training step does around a convolution. */
+static struct cop_conv_fusion around(const struct cop_graph *g, int i)
+{
+	const struct cop_node *n = &g->node[i], *from = &g->node[n->input[0]], *to = reader_of(g, i);
+	struct cop_conv_fusion f = {
+		.from = -INFINITY, .to = INFINITY, .bias = n->bias, .lo = -INFINITY, .hi = INFINITY};
+	f.sums = to && to->op == COP_OP_BATCH_NORM;
+	if (is_cut(to)) {
+		f.lo = 0;
+		f.hi = bound_of(to->op);
+	}
+	if (is_cut(from) && g->node[from->input[0]].op == COP_OP_BATCH_NORM) {
+		f.from = 0;
+		f.to = bound_of(from->op);
+		from = &g->node[from->input[0]];
+	}
+	f.read = from->op == COP_OP_BATCH_NORM;
+	return f;
+}
+
+enum { FUSED_ALL, FUSED_READING, FUSED_REST, FUSED_NOT, FUSIONS };
+
+/* The largest of some fusions that cuDNN makes a plan of, as far as it can be made here. */
+static int fuse(struct cop_products *p, const struct cop_conv *d, const struct cop_conv_fusion *all)
+{
+	struct cop_conv_fusion reading = *all, rest = *all;
+	const struct cop_conv_fusion *tried[] = {all, &reading, &rest};
+	const struct cop_conv_plan *made = NULL;
+	reading.bias = reading.sums = rest.read = false;
+	reading.lo = rest.from = -INFINITY;
+	reading.hi = rest.to = INFINITY;
+	for (int i = 0; i < FUSED_NOT; i++) {
+		const struct cop_conv_fusion *f = tried[i];
+		struct cop_err err = {0};
+		int rc;
+		if (!f->read && !f->bias && !f->sums && !(f->hi < INFINITY))
+			continue;
+		rc = cop_conv_plan_fused(p, d, f, &made, &err);
+		if (rc && rc != COP_EMISSING)
+			fail_msg("%s", err.msg);
+		if (getenv("COPPICE_PLANS"))
+			printf("# %d to %d, %dx%d/%d of %dx%d%s%s%s: %s\n", d->in_c, d->out_c, d->kernel[0],
+			       d->kernel[1], d->stride[0], d->in_h, d->in_w, f->read ? ", read" : "",
+			       f->bias ? ", bias" : "", f->sums ? ", sums" : "", rc ? "no" : cop_conv_plan_about(made));
+		if (!rc)
+			return i;
+	}
+	return FUSED_NOT;
+}
+
+/* cuDNN asks for the driver's library by its name, which a stub that is loaded from elsewhere has too. */
+static bool has_driver(void)
+{
+	return dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL) || dlopen(CUDA_STUB, RTLD_NOW | RTLD_GLOBAL);
+}
+
+/* The last test: with the library there, plans of single operations would be compiled as well. */
+static void test_fused(void **state)
+{
+	static const struct {
+		int name, depth, side, classes, batch;
+		bool quick; /* a plan is compiled, which takes a second */
+	} nets[] = {
+		{COP_MODEL_RESNET, 20, 32, 10, 128, true},
+		{COP_MODEL_MOBILENET_V2, 0, 64, 1000, 96, false},
+		{COP_MODEL_VGG, 16, 32, 10, 128, false},
+	};
+	struct cop_products *p;
+	(void)state;
+	if (!has_driver()) {
+		printf("ok fused plans # SKIP neither a driver's library nor CUDA's stub of it, " CUDA_STUB "\n");
+		skip();
+	}
+	p = open_for(devices[0].properties, COP_BF16);
+	for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
+		struct cop_model_config m = {.name = nets[i].name, .depth = nets[i].depth, .width = 1};
+		struct cop_graph g = {0};
+		struct cop_err err;
+		int n[FUSIONS] = {0}, convs = 0;
+		if (!nets[i].quick && !getenv("COPPICE_PLANS"))
+			continue;
+		if (cop_model_build(&g, &m, 3, nets[i].side, nets[i].side, nets[i].classes, &err))
+			fail_msg("%s", err.msg);
+		for (int k = 0; k < g.n; k++) {
+			struct cop_conv d;
+			struct cop_conv_fusion f;
+			if (g.node[k].op != COP_OP_CONV)
+				continue;
+			d = conv_of(&g, &g.node[k], nets[i].batch);
+			if (d.groups == d.in_c && d.groups == d.out_c)
+				continue;
+			f = around(&g, k);
+			n[fuse(p, &d, &f)]++;
+			convs++;
+		}
+		printf("# %s, bf16, %s at %d: of %d convolutions, %d with all around them, %d with reading, %d with "
+		       "what follows, %d alone\n",
+		       devices[0].name, cop_model_name(nets[i].name), nets[i].batch, convs, n[FUSED_ALL],
+		       n[FUSED_READING], n[FUSED_REST], n[FUSED_NOT]);
+		assert_true(n[FUSED_NOT] < convs);
+		cop_graph_release(&g);
+	}
+	cop_products_close(p);
+}
+
 static void test_kept(void **state)
 {
 	struct cop_products *p = open_for(devices[0].properties, COP_FP32);
@@ -199,10 +333,8 @@ static void test_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kept),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_odd_shapes),
-		cmocka_unit_test(test_networks),
+		cmocka_unit_test(test_kept),     cmocka_unit_test(test_refusals), cmocka_unit_test(test_odd_shapes),
+		cmocka_unit_test(test_networks), cmocka_unit_test(test_fused),
 	};
 	char libraries[80];
 	printf("# %s\n", cop_products_libraries(libraries, sizeof(libraries)));

@@ -1,7 +1,8 @@
 /*
  * cuda/products.h on the host, where there is neither cuDNN nor cuBLASLt: plain loops, put into the queue of the
  * runtime that stands in for CUDA's. It is strict: what a plan says it wants of workspace it overwrites, and a plan
- * that is asked for twice is the same one.
+ * that is asked for twice is the same one. COPPICE_EMULATED_FUSED has a letter for each part that fused convolutions
+ * may have: r, reading; b, a bias or cutting off; s, sums; "rbs" if it is not set.
  */
 #include "cuda/products.h"
 
@@ -9,6 +10,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -17,7 +19,8 @@ enum { COP_WANTED = 4096 /* bytes of workspace, so that callers must have some *
 struct cop_conv_plan {
 	cop_conv d;
 	cop_conv_way way;
-	bool add, narrow;
+	bool add, narrow, fused;
+	cop_conv_fusion fusion;
 };
 
 struct cop_matrix_plan {
@@ -31,6 +34,7 @@ using matrix_plan = struct cop_matrix_plan;
 
 struct cop_products {
 	bool narrow; /* the element is bf16 */
+	bool fuses;  /* tensor cores may be used */
 	std::vector<std::unique_ptr<conv_plan>> conv;
 	std::vector<std::unique_ptr<matrix_plan>> matrix;
 };
@@ -204,11 +208,49 @@ int cop_conv_plan(cop_products *p, const cop_conv *d, cop_conv_way way, bool add
 	if (!is_shape(d))
 		return fail(err, COP_EMISSING, "no engine for a convolution of %d to %d channels", d->in_c, d->out_c);
 	for (auto &made : p->conv)
-		if (!memcmp(&made->d, &key, sizeof(key)) && made->way == way && made->add == add) {
+		if (!memcmp(&made->d, &key, sizeof(key)) && made->way == way && made->add == add && !made->fused) {
 			*plan = made.get();
 			return 0;
 		}
-	p->conv.emplace_back(new conv_plan{key, way, add, p->narrow});
+	p->conv.emplace_back(new conv_plan{key, way, add, p->narrow, false, {}});
+	*plan = p->conv.back().get();
+	return 0;
+}
+
+static bool cuts(float lo, float hi)
+{
+	return lo > -INFINITY || hi < INFINITY;
+}
+
+static bool offered(const cop_products *p, const cop_conv_fusion *f)
+{
+	const char *letters = getenv("COPPICE_EMULATED_FUSED");
+	if (!letters)
+		letters = "rbs";
+	return p->fuses && (!f->read || strchr(letters, 'r')) &&
+	       (!(f->bias || cuts(f->lo, f->hi)) || strchr(letters, 'b')) && (!f->sums || strchr(letters, 's')) &&
+	       (!cuts(f->from, f->to) || f->from == 0) && (!cuts(f->lo, f->hi) || f->lo == 0);
+}
+
+static bool same_fusion(const cop_conv_fusion *a, const cop_conv_fusion *b)
+{
+	return a->read == b->read && a->from == b->from && a->to == b->to && a->bias == b->bias && a->lo == b->lo &&
+	       a->hi == b->hi && a->sums == b->sums;
+}
+
+int cop_conv_plan_fused(cop_products *p, const cop_conv *d, const cop_conv_fusion *f, const conv_plan **plan,
+			cop_err *err)
+{
+	cop_conv key = *d;
+	key.ld = 0;
+	if (!is_shape(d) || !offered(p, f))
+		return fail(err, COP_EMISSING, "no engine for a fused convolution");
+	for (auto &made : p->conv)
+		if (!memcmp(&made->d, &key, sizeof(key)) && made->fused && same_fusion(&made->fusion, f)) {
+			*plan = made.get();
+			return 0;
+		}
+	p->conv.emplace_back(new conv_plan{key, COP_CONV_FORWARD, false, p->narrow, true, *f});
 	*plan = p->conv.back().get();
 	return 0;
 }
@@ -238,6 +280,51 @@ int cop_conv_run(const conv_plan *plan, cudaStream_t stream, const void *a, cons
 	if (bad_pointer(a) || bad_pointer(b) || bad_pointer(out) || bad_pointer(space))
 		return fail(err, COP_EFAILED, "a convolution's operand is missing or not aligned to 16 bytes");
 	return enqueue(stream, space, err, [=] { do_conv(plan, a, b, out); });
+}
+
+static float cut_off(float v, float lo, float hi)
+{
+	v = v < lo ? lo : v;
+	return v > hi ? hi : v;
+}
+
+/* Sums are of what is stored. */
+static void do_fused(const conv_plan *p, const cop_conv_operands *o)
+{
+	const cop_conv *d = &p->d;
+	const cop_conv_fusion *f = &p->fusion;
+	size_t in = d->in_c, out = d->out_c;
+	std::vector<float> x = widened(p->narrow, o->x, in_size(d)), y(out_size(d)), sum(out), square(out);
+	for (size_t i = 0; f->read && i < x.size(); i++)
+		x[i] = cut_off(fmaf(x[i], o->scale[i % in], o->shift[i % in]), f->from, f->to);
+	if (f->read && p->narrow)
+		for (float &v : x)
+			v = __bfloat162float(__float2bfloat16_rn(v));
+	forward(d, x, widened(p->narrow, o->w, weights_size(d)), y);
+	for (size_t i = 0; i < y.size(); i++)
+		y[i] = cut_off(y[i] + (f->bias ? o->bias[i % out] : 0.0f), f->lo, f->hi);
+	put_back(p->narrow, y, o->y);
+	if (!f->sums)
+		return;
+	y = widened(p->narrow, o->y, y.size());
+	for (size_t i = 0; i < y.size(); i++) {
+		sum[i % out] += y[i];
+		square[i % out] = fmaf(y[i], y[i], square[i % out]);
+	}
+	put_back(false, sum, o->sum);
+	put_back(false, square, o->square);
+}
+
+int cop_conv_run_fused(const conv_plan *plan, cudaStream_t stream, const cop_conv_operands *o, void *space,
+		       cop_err *err)
+{
+	const cop_conv_fusion *f = &plan->fusion;
+	cop_conv_operands kept = *o;
+	if (bad_pointer(o->x) || bad_pointer(o->w) || bad_pointer(o->y) || bad_pointer(space) ||
+	    (f->read && (bad_pointer(o->scale) || bad_pointer(o->shift))) || (f->bias && bad_pointer(o->bias)) ||
+	    (f->sums && (bad_pointer(o->sum) || bad_pointer(o->square))))
+		return fail(err, COP_EFAILED, "a fused convolution's operand is missing or not aligned to 16 bytes");
+	return enqueue(stream, space, err, [=] { do_fused(plan, &kept); });
 }
 
 /* products of matrices */
@@ -324,7 +411,7 @@ int cop_products_open(const cop_products_choice *c, cop_products **p, cop_err *e
 {
 	if (c->space < COP_WANTED)
 		return fail(err, COP_EINPUT, "%d bytes of workspace are wanted", (int)COP_WANTED);
-	*p = new cop_products{c->precision == COP_BF16, {}, {}};
+	*p = new cop_products{c->precision == COP_BF16, c->precision != COP_FP32, {}, {}};
 	return 0;
 }
 
