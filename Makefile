@@ -283,7 +283,7 @@ $(BUILD)/libemulated.a: $(EMU_OBJ)
 	$(Q)$(AR) rcs $@ $^
 
 # the whole module on the host
-EMU_MODULE_OBJ := $(patsubst %,$(OBJ)/emulated/cuda/%.o,device table module fail measure)
+EMU_MODULE_OBJ := $(patsubst %,$(OBJ)/emulated/cuda/%.o,device table fusion module fail measure)
 $(EMU_MODULE_OBJ): $(OBJ)/emulated/cuda/%.o: cuda/%.c
 	@mkdir -p $(@D)
 	$(call say,CC,"$< (emulated)")

@@ -18,6 +18,7 @@ struct cop_cuda_device {
 	struct cop_backend table;
 	struct cop_products *products;
 	enum cop_element element;
+	bool fused; /* convolutions take what is around them with them, where an engine does */
 	cudaStream_t lane[COP_LANES_MAX], copies; /* lane 0: all that is not recorded in another */
 	cudaEvent_t joint[COP_LANES_MAX], copied, mark[COP_MARKS];
 	bool marked[COP_MARKS];
@@ -65,6 +66,15 @@ int cop_cuda_get(void *host, const void *from, size_t bytes, struct cop_err *err
 
 /* Benchmarks of the thread's device; see struct cop_cuda_module. */
 int cop_cuda_measure(enum cop_cuda_work work, size_t numbers, struct cop_cuda_timing *t, int *n, struct cop_err *err);
+
+/*
+ * fusion.c: the plan that takes with it as much of `all` as any does, and what that is; NULL: none, or an error, which
+ * is noted. What engines there are decides, so it is the same plan each time.
+ */
+const struct cop_conv_plan *cop_cuda_fused_plan(const struct cop_conv *d, const struct cop_conv_fusion *all,
+						struct cop_conv_fusion *taken);
+/* Whether lo..hi cuts anything off. */
+bool cop_cuda_cuts(float lo, float hi);
 
 /* Fills the table's slots that compute. */
 void cop_cuda_fill_table(struct cop_backend *b);

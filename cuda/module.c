@@ -15,9 +15,10 @@ static const char *describe(char *buf, size_t size)
 	static const char *const precisions[] = {[COP_FP32] = "fp32", [COP_TF32] = "TF32", [COP_BF16] = "bf16"};
 	const struct cop_cuda_device *d = cop_cuda_now();
 	char libraries[COP_CUDA_TEXT];
-	snprintf(buf, size, "%s, %s, %s%s", d->name, precisions[d->choice.precision],
+	snprintf(buf, size, "%s, %s, %s%s%s", d->name, precisions[d->choice.precision],
 		 cop_products_libraries(libraries, sizeof(libraries)),
-		 d->choice.deterministic ? "" : ", not deterministic");
+		 d->choice.deterministic ? "" : ", not deterministic",
+		 d->fused || d->choice.precision == COP_FP32 ? "" : ", not fused");
 	return buf;
 }
 
@@ -97,6 +98,13 @@ static int open_products(struct cop_cuda_device *d, struct cop_err *err)
 	return cop_products_open(&c, &d->products, err);
 }
 
+/* COPPICE_CUDA_FUSED=0 in the environment: all that is around a convolution is a kernel of its own, to compare. */
+static bool wants_fused(void)
+{
+	const char *wish = getenv("COPPICE_CUDA_FUSED");
+	return !wish || strcmp(wish, "0") != 0;
+}
+
 static int open_new(const struct cop_device_choice *c, struct cop_cuda_device **out, struct cop_err *err)
 {
 	struct cudaDeviceProp p;
@@ -113,6 +121,7 @@ static int open_new(const struct cop_device_choice *c, struct cop_cuda_device **
 		free(d);
 		return rc;
 	}
+	d->fused = wants_fused();
 	snprintf(d->name, sizeof(d->name), "%.80s", p.name);
 	d->table = (struct cop_backend){
 		.name = "cuda",

@@ -113,27 +113,51 @@ static size_t larger(size_t a, size_t b)
 }
 
 /* Bytes that the plans of a backward pass share. */
-static size_t backward_plans(const struct cop_conv *d)
+static size_t backward_plans(const struct cop_conv *d, bool data)
 {
 	size_t most = plan_space(d, COP_CONV_WEIGHTS, false);
+	if (!data)
+		return most;
 	most = larger(most, plan_space(d, COP_CONV_DATA, false));
 	return larger(most, plan_space(d, COP_CONV_DATA, true));
 }
 
-/* The value that is read, or the gradient of what lies in memory, and then the plans' own. */
-static size_t conv_space(const struct cop_conv *d, bool backward)
+/* convolutions with what is around them */
+
+static size_t channel_bytes(const struct cop_conv *d)
 {
-	struct cop_cuda_device *dev = cop_cuda_now();
+	return aligned((size_t)d->out_c * sizeof(float));
+}
+
+/* The value that is read, an engine's sums, and then the plan's own. */
+static size_t forward_bytes(const struct cop_conv *d, const struct cop_conv_use *use)
+{
+	size_t reading = in_bytes(cop_cuda_now(), d);
+	struct cop_conv_fusion all = {use->scaled, use->from, use->to, use->bias, use->lo, use->hi, use->sums}, taken;
+	const struct cop_conv_plan *plan = cop_cuda_fused_plan(d, &all, &taken);
+	if (!plan)
+		return reading + plan_space(d, COP_CONV_FORWARD, false);
+	return (taken.read ? 0 : reading) + (taken.sums ? 2 * channel_bytes(d) : 0) +
+	       aligned(cop_conv_plan_space(plan));
+}
+
+/* The gradient of what lies in memory and the value that is read, and then the plans' own. */
+static size_t backward_bytes(const struct cop_conv *d, const struct cop_conv_use *use)
+{
+	const struct cop_cuda_device *dev = cop_cuda_now();
+	return out_bytes(dev, d) + in_bytes(dev, d) + backward_plans(d, use->data);
+}
+
+static size_t conv_space(const struct cop_conv *d, const struct cop_conv_use *use)
+{
 	if (is_depthwise(d))
-		return backward ? cop_cuda_depthwise_space(d) : 0;
-	size_t bytes = in_bytes(dev, d) + 256;
-	bytes += backward ? out_bytes(dev, d) + backward_plans(d) : plan_space(d, COP_CONV_FORWARD, false);
-	return bytes / sizeof(float);
+		return use->backward ? cop_cuda_depthwise_space(d) : 0;
+	return (256 + (use->backward ? backward_bytes(d, use) : forward_bytes(d, use))) / sizeof(float);
 }
 
 static bool as_it_lies(const struct cop_reading *r)
 {
-	return !r->scale && !(r->lo > -__builtin_inff()) && !(r->hi < __builtin_inff());
+	return !r->scale && !cop_cuda_cuts(r->lo, r->hi);
 }
 
 /* Where x lies as it is read: where it is, or in *room, which moves on. */
@@ -165,10 +189,44 @@ static char *room_of(float *space)
 
 static void finish_output(const struct cop_launch *l, const struct cop_shape *s, const struct cop_output *out)
 {
-	if (out->bias || out->lo > -__builtin_inff() || out->hi < __builtin_inff())
+	if (out->bias || cop_cuda_cuts(out->lo, out->hi))
 		note(cop_cuda_bias(l, s, out->bias, out->lo, out->hi, out->y), "bias");
 	if (out->sums)
 		note(cop_cuda_moments(l, s, out->y, out->about, out->sums), "moments");
+}
+
+/* What the plan takes with it, and kernels for the rest. */
+static void run_fused(const struct cop_conv_plan *plan, const struct cop_conv_fusion *taken, const struct cop_conv *d,
+		      const struct cop_activation *x, const float *w, const struct cop_output *out, char *room)
+{
+	struct cop_cuda_device *dev = cop_cuda_now();
+	struct cop_launch l = here();
+	struct cop_shape s = out_shape(d);
+	struct cop_output rest = *out;
+	struct cop_conv_operands o = {.x = taken->read ? x->raw : value_of(d, x, &room),
+				      .w = narrowed(dev, w),
+				      .y = out->y,
+				      .scale = x->as.scale,
+				      .shift = x->as.shift,
+				      .bias = out->bias,
+				      .sum = (float *)room,
+				      .square = (float *)(room + channel_bytes(d))};
+	struct cop_err err = {0};
+	if (taken->sums)
+		room += 2 * channel_bytes(d);
+	if (cop_conv_run_fused(plan, dev->lane[dev->at], &o, room, &err))
+		cop_cuda_note_error(dev, &err);
+	if (taken->bias || cop_cuda_cuts(taken->lo, taken->hi)) {
+		rest.bias = NULL;
+		rest.lo = -__builtin_inff();
+		rest.hi = __builtin_inff();
+	}
+	if (taken->sums) {
+		double count = (double)d->batch * d->out_h * d->out_w;
+		rest.sums = NULL;
+		note(cop_cuda_sums_about(&l, d->out_c, count, o.sum, o.square, out->about, out->sums), "moments");
+	}
+	finish_output(&l, &s, &rest);
 }
 
 static void conv_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,
@@ -182,6 +240,13 @@ static void conv_forward(const struct cop_conv *d, const struct cop_activation *
 		return;
 	}
 	char *room = room_of(space);
+	struct cop_conv_fusion taken,
+		all = {x->as.scale != NULL, x->as.lo, x->as.hi, out->bias != NULL, out->lo, out->hi, out->sums != NULL};
+	const struct cop_conv_plan *plan = cop_cuda_fused_plan(d, &all, &taken);
+	if (plan) {
+		run_fused(plan, &taken, d, x, w, out, room);
+		return;
+	}
 	const void *value = value_of(d, x, &room);
 	run_plan(plan_of(d, COP_CONV_FORWARD, false), value, narrowed(dev, w), out->y, room);
 	finish_output(&l, &s, out);

@@ -109,6 +109,18 @@ struct cop_conv {
 	int batch, ld;
 };
 
+/* What is known of the calls on a convolution when memory is planned; struct cop_activation and cop_output tell it. */
+struct cop_conv_use {
+	bool backward;
+	/* backward: */
+	bool data; /* dx is wanted */
+	/* forward: */
+	bool scaled; /* x is read with a scale and a shift, and cut off to from..to */
+	float from, to;
+	bool bias, sums; /* bias is added, sums are taken */
+	float lo, hi;
+};
+
 /* A pool: the window of a convolution of one channel. */
 struct cop_pool {
 	struct cop_conv window; /* in_c == out_c */
@@ -234,8 +246,11 @@ struct cop_backend {
 	 */
 	void (*gather)(const struct cop_image_source *s, const struct cop_pick *pick, int batch, int ld, float *x);
 
-	/* Floats of workspace that the calls on a convolution or a pool may use. */
-	size_t (*conv_space)(const struct cop_conv *d, bool backward);
+	/*
+	 * Floats of workspace that such a call on a convolution, or one on a pool, may use. A device may choose here
+	 * how it will do it.
+	 */
+	size_t (*conv_space)(const struct cop_conv *d, const struct cop_conv_use *use);
 	size_t (*pool_space)(const struct cop_pool *p);
 	void (*conv_forward)(const struct cop_conv *d, const struct cop_activation *x, const float *w,
 			     const struct cop_output *out, float *space);

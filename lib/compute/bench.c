@@ -68,8 +68,9 @@ int cop_conv_bench_init(struct cop_conv_bench *b, const struct cop_conv *d, size
 		keep_most(&b->sinks, sink_floats(&d[i]));
 		keep_most(&weights, weight_floats(&d[i]));
 		keep_most(&channels, widest(&d[i]));
-		keep_most(&space, cop_cpu_backend.conv_space(&d[i], false));
-		keep_most(&space, cop_cpu_backend.conv_space(&d[i], true));
+		for (int backward = 0; backward < 2; backward++)
+			keep_most(&space, cop_cpu_backend.conv_space(
+						  &d[i], &(struct cop_conv_use){.backward = backward, .data = true}));
 	}
 	int rc = cop_alloc(&b->source, b->sources, sizeof(float), "activations", err);
 	if (!rc)

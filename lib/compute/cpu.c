@@ -132,9 +132,9 @@ static void cpu_linear_backward_weights(const struct cop_linear *d, const float 
 	}
 }
 
-static size_t cpu_conv_space(const struct cop_conv *d, bool backward)
+static size_t cpu_conv_space(const struct cop_conv *d, const struct cop_conv_use *use)
 {
-	return cop_conv_space(d, backward, cop_cpu_threads());
+	return cop_conv_space(d, use->backward, cop_cpu_threads());
 }
 
 static size_t cpu_pool_space(const struct cop_pool *p)

@@ -82,6 +82,30 @@ static void set_lives(const struct cop_stages *s, int ld, bool training, struct 
 	}
 }
 
+/* How stage i's convolution is called, see run_forward() and cop_net_backward() in net.c. */
+static struct cop_conv_use conv_use(const struct cop_work *w, int i, bool backward)
+{
+	const struct cop_stage *s = &w->net->stages.stage[i], *x = &w->net->stages.stage[s->input[0]];
+	struct cop_conv_use use = {.backward = backward,
+				   .data = x->kind != COP_STAGE_INPUT,
+				   .scaled = x->norm >= 0,
+				   .from = -INFINITY,
+				   .to = INFINITY,
+				   .bias = w->net->graph.node[s->node].bias,
+				   .sums = s->norm >= 0 && w->training,
+				   .lo = -INFINITY,
+				   .hi = INFINITY};
+	if (use.scaled) {
+		use.from = x->lo;
+		use.to = x->hi;
+	}
+	if (s->norm < 0) {
+		use.lo = s->lo;
+		use.hi = s->hi;
+	}
+	return use;
+}
+
 static size_t space_floats(struct cop_work *w)
 {
 	size_t most = 0;
@@ -95,8 +119,10 @@ static size_t space_floats(struct cop_work *w)
 		if (s->kind == COP_STAGE_POOL)
 			here[0] = w->backend->pool_space(&p);
 		else
-			for (int back = 0; back <= w->training; back++)
-				here[back] = w->backend->conv_space(&c, back);
+			for (int back = 0; back <= w->training; back++) {
+				struct cop_conv_use use = conv_use(w, i, back);
+				here[back] = w->backend->conv_space(&c, &use);
+			}
 		most = here[0] > most ? here[0] : most;
 		most = here[1] > most ? here[1] : most;
 	}

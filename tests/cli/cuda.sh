@@ -92,7 +92,42 @@ sweep conv streamed --set device.data=stream
 check "images read from the file: the same bits" same_dense 4 conv-gpu streamed
 expect "bf16 trains" 0 '' coppice run conv.json -o narrow --set device.precision=bf16
 check "and stays near" near 0.1 {conv-gpu,narrow}/dense/0/result.h5
+
+# convolutions that take with them what is around them, and those that do not
+network fused '{"name": "graph", "layers": [
+  {"op": "conv", "out": 8, "kernel": 3, "stride": 2, "padding": 1, "bias": false}, {"op": "batch_norm"}, {"op": "relu6"},
+  {"op": "conv", "out": 8, "kernel": 3, "stride": 2, "padding": 1, "bias": false}, {"op": "batch_norm"}, {"op": "relu"},
+  {"op": "conv", "out": 8, "kernel": 1, "bias": true}, {"op": "relu"}, {"op": "flatten"}, {"op": "linear", "out": 10}]}'
+# fused FOLDER PRECISION KEY=VALUE...: the dense run
+fused() {
+	local settings=(--set "device.precision=$2") s
+	for s in "${@:3}"; do settings+=(--set "$s"); done
+	coppice plan fused.json -o $1 --no-timing "${settings[@]}" >log 2>&1 && coppice train $1 >>log 2>&1 && return
+	no "$1: $(tail -n 1 log)"
+}
+for p in tf32 bf16; do
+	fused $p $p
+	fused $p-again $p
+	COPPICE_CUDA_FUSED=0 fused $p-apart $p
+	check "fused convolutions, $p: near those that are not" near 0.05 {$p-apart,$p}/dense/0/result.h5
+	check "fused convolutions, $p: the same bits again" same_dense 4 $p $p-again
+done
+for c in 0 1 2 3; do coppice cell bf16 $c >log 2>&1 || no "cell $c: $(tail -n 1 log)"; done
+fused bf16-together bf16 slurm.cells_per_task=4 slurm.concurrent=true
+SLURM_ARRAY_TASK_ID=0 expect "fused, four cells at once" 0 '4 of 4 cells done' coppice task bf16-together --concurrent
+for c in 0 1 2 3; do
+	check "cell $c is what it is alone" same_tensors {bf16,bf16-together}/cells/00000$c.h5
+done
 [ $real = 0 ] || exit 0
+check "the difference is of TF32's sums" near 1e-3 tf32{-apart,}/dense/0/final.h5
+for parts in "" r s b rs bs; do
+	COPPICE_EMULATED_FUSED=$parts fused some-$parts bf16
+	check "of them, '$parts': near" near 0.05 {bf16-apart,some-$parts}/dense/0/result.h5
+done
+check "without any: the same bits as without asking" same_dense 4 bf16-apart some-
+check "reading alone: the same bits" same_dense 4 bf16-apart some-r
+differ() { ! same_tensors "$@"; }
+check "all of them: other bits" differ {bf16-apart,bf16}/dense/0/final.h5
 
 # where memory is short, which only a GPU can be that is none: cells in turn, and images sent with each batch
 export COPPICE_EMULATED_BYTES=200000000

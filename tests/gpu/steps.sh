@@ -50,6 +50,8 @@ for n in ${NETWORKS:-lenet conv2 conv4 conv6 resnet20 vgg16 mobilenet_v2}; do
 	train $n $n-bf16 device.precision=bf16 && check "$n: and bf16" near 5e-2 {$n-cpu,$n-bf16}/dense/0/result.h5
 	train $n $n-again && check "$n: the same bits again" same_dense 4 $n-gpu $n-again
 	train $n $n-narrow device.precision=bf16 && check "$n: and in bf16" same_dense 4 $n-bf16 $n-narrow
+	COPPICE_CUDA_FUSED=0 train $n $n-apart device.precision=bf16 &&
+		check "$n: and near convolutions that are not fused" near 5e-2 {$n-apart,$n-bf16}/dense/0/result.h5
 
 	coppice plan $n.json -o $n-killed --no-timing --set device.checkpoint_minutes=0 >log 2>&1 || no "plan $n-killed"
 	killed=0

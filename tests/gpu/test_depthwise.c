@@ -81,7 +81,8 @@ static void begin_trial(struct trial *t, uint64_t seed, const char *what)
 		 t->shifted ? ", shifted" : "");
 	t->w = gpu_random(&t->r, weights, -1, 1);
 	t->device_w = gpu_put(turned(t, t->w, false), weights * sizeof(float));
-	size_t most = cop_cpu_backend.conv_space(d, false), back = cop_cpu_backend.conv_space(d, true);
+	struct cop_conv_use forwards = {.backward = false}, backwards = {.backward = true, .data = true};
+	size_t most = cop_cpu_backend.conv_space(d, &forwards), back = cop_cpu_backend.conv_space(d, &backwards);
 	t->space = gpu_floats(most > back ? most : back);
 	t->device_space = gpu_alloc(cop_cuda_depthwise_space(d) * sizeof(float));
 }

@@ -1,13 +1,14 @@
 /* cuda/products.h against the CPU backend: convolutions and linear layers, each way, added to what is there or not. */
-#include "gpu.h"
+#include "values.h"
 
 #include "cuda/products.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct cop_products *products[GPU_ELEMENTS];
+static struct cop_products *products[GPU_ELEMENTS], *fusing[GPU_ELEMENTS]; /* fp32 and bf16, TF32 and bf16 */
 
 static void must(int rc, const struct cop_err *err)
 {
@@ -24,18 +25,23 @@ static int open_both(void **state)
 		struct cop_products_choice c = {.precision = i == COP_ELEMENT_BF16 ? COP_BF16 : COP_FP32,
 						.deterministic = true,
 						.space = (size_t)256 << 20};
-		if (cop_products_open(&c, &products[i], &err)) {
-			print_error("%s\n", err.msg);
-			return -1;
+		if (!cop_products_open(&c, &products[i], &err)) {
+			c.precision = i == COP_ELEMENT_BF16 ? COP_BF16 : COP_TF32;
+			if (!cop_products_open(&c, &fusing[i], &err))
+				continue;
 		}
+		print_error("%s\n", err.msg);
+		return -1;
 	}
 	return 0;
 }
 
 static int close_both(void **state)
 {
-	for (int i = 0; i < GPU_ELEMENTS; i++)
+	for (int i = 0; i < GPU_ELEMENTS; i++) {
 		cop_products_close(products[i]);
+		cop_products_close(fusing[i]);
+	}
 	return gpu_teardown(state);
 }
 
@@ -125,7 +131,9 @@ static void test_conv(void **state)
 
 		/* the CPU's */
 		float *y = gpu_host_activation(&out), *dx = gpu_host_activation(&in), *dw = gpu_floats(nw);
-		size_t floats = cop_cpu_backend.conv_space(&d, true), forward = cop_cpu_backend.conv_space(&d, false);
+		struct cop_conv_use forwards = {.backward = false}, backwards = {.backward = true, .data = true};
+		size_t floats = cop_cpu_backend.conv_space(&d, &backwards),
+		       forward = cop_cpu_backend.conv_space(&d, &forwards);
 		float *space = gpu_host((floats > forward ? floats : forward) * sizeof(float));
 		struct cop_activation value = {x, as_it_is};
 		struct cop_output output = {.y = y, .lo = -INFINITY, .hi = INFINITY};
@@ -150,6 +158,136 @@ static void test_conv(void **state)
 		gpu_same_device("dw", nw, gdw, reordered(&d, false, dw), gpu_tolerance(l));
 		gpu_end();
 	}
+}
+
+static struct cop_conv_fusion random_fusion(uint64_t *r)
+{
+	static const float most[] = {INFINITY, INFINITY, 6};
+	int in = gpu_between(r, 0, 2), out = gpu_between(r, 0, 2);
+	struct cop_conv_fusion f = {.read = gpu_between(r, 0, 1),
+				    .from = -INFINITY,
+				    .to = INFINITY,
+				    .bias = gpu_between(r, 0, 1),
+				    .lo = out ? 0 : -INFINITY,
+				    .hi = most[out],
+				    .sums = gpu_between(r, 0, 1)};
+	if (f.read) {
+		f.from = in ? 0 : -INFINITY;
+		f.to = most[in];
+	}
+	return f;
+}
+
+/* Fails unless the sums are those of y - about and its square; y as it lies on the device. */
+static void same_sums(const struct cop_launch *l, const struct cop_shape *s, const void *y, const float *about,
+		      const struct cop_sums *sums)
+{
+	size_t n = gpu_elements(s), bytes = 2 * (size_t)s->c * sizeof(double);
+	double *want = memset(gpu_host(bytes), 0, bytes), *scale = memset(gpu_host(bytes), 0, bytes);
+	float *got = gpu_get_elements(l, y, n);
+	for (size_t i = 0; i < n; i++) {
+		size_t c = i % (size_t)s->c;
+		double v = (double)got[i], d = v - (double)about[c];
+		want[2 * c] += d;
+		want[2 * c + 1] += d * d;
+		scale[2 * c] += fabs(v) + fabs((double)about[c]);
+		scale[2 * c + 1] += v * v + (double)about[c] * (double)about[c];
+	}
+	/* an engine may take them before y was rounded */
+	gpu_same_sums(sums, s->c, want, scale, l->element == COP_ELEMENT_BF16 ? 4e-3 : 1e-5);
+}
+
+/* A fused plan's run beside the CPU backend; false where no engine does it. */
+static bool fuse(const struct cop_launch *l, const struct cop_conv *d, const struct cop_conv_fusion *f, uint64_t *r)
+{
+	const struct cop_conv_plan *plan = NULL, *again = NULL;
+	struct cop_shape in = shape_of(d, false), out = shape_of(d, true);
+	size_t nw = (size_t)d->out_c * (size_t)(d->in_c / d->groups) * (size_t)(d->kernel[0] * d->kernel[1]), space;
+	struct cop_err err = {0};
+	int rc = cop_conv_plan_fused(fusing[l->element], d, f, &plan, &err);
+	assert_int_equal(cop_conv_plan_fused(fusing[l->element], d, f, &again, &err), rc);
+	assert_ptr_equal(plan, again);
+	if (rc == COP_EMISSING)
+		return false;
+	must(rc, &err);
+
+	float *x = gpu_random_activation(l, &in, r, -1, 1), *w = gpu_round(l, nw, gpu_random(r, nw, -1, 1));
+	float *scale, *shift, *bias, *about, *y = gpu_host_activation(&out);
+	struct cop_conv_operands o = {.x = gpu_put_activation(l, &in, x),
+				      .w = gpu_put_elements(l, reordered(d, false, w), nw),
+				      .y = gpu_alloc_activation(l, &out),
+				      .scale = gpu_channels(r, d->in_c, -2, 2, &scale),
+				      .shift = gpu_channels(r, d->in_c, -1, 2, &shift),
+				      .bias = gpu_channels(r, d->out_c, -1, 1, &bias),
+				      .sum = gpu_alloc((size_t)d->out_c * sizeof(float)),
+				      .square = gpu_alloc((size_t)d->out_c * sizeof(float))};
+	float *gabout = gpu_channels(r, d->out_c, -1, 1, &about);
+	space = cop_conv_plan_space(plan);
+	must(cop_conv_run_fused(plan, l->stream, &o, space ? gpu_alloc(space) : NULL, &err), &err);
+
+	struct cop_conv_use forwards = {.backward = false};
+	struct cop_activation value = {x, as_it_is};
+	if (f->read)
+		value.as = (struct cop_reading){scale, shift, f->from, f->to};
+	struct cop_output output = {.y = y, .bias = f->bias ? bias : NULL, .lo = f->lo, .hi = f->hi};
+	cop_cpu_backend.conv_forward(d, &value, w, &output,
+				     gpu_host(cop_cpu_backend.conv_space(d, &forwards) * sizeof(float)));
+	/* TF32 has three digits, and bf16 loses one more in what is read */
+	gpu_same_activation("y", l, &out, o.y, y, l->element == COP_ELEMENT_BF16 ? 1e-2 : 2e-3);
+	if (f->sums) {
+		struct cop_sums sums = gpu_sums_room(d->out_c, COP_CUDA_PARTS, true);
+		gpu_ok(cop_cuda_sums_about(l, d->out_c, (double)d->batch * d->out_h * d->out_w, o.sum, o.square, gabout,
+					   &sums));
+		same_sums(l, &out, o.y, about, &sums);
+	}
+	return true;
+}
+
+static void test_fused(void **state)
+{
+	int done = 0, wanted = 0;
+	(void)state;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		const struct cop_launch *l = &gpu_launches[seed % GPU_ELEMENTS];
+		uint64_t r = seed;
+		struct cop_conv d = random_conv(&r);
+		if (seed / 2 % 2) { /* what engines on tensor cores like */
+			d.groups = 1;
+			d.in_c = 8 * gpu_between(&r, 1, 4);
+			d.out_c = 8 * gpu_between(&r, 1, 4);
+		}
+		struct cop_conv_fusion f = random_fusion(&r);
+		if (!f.read && !f.bias && !(f.lo > -INFINITY) && !f.sums)
+			continue;
+		gpu_case("fused: seed %d, element %d, %d to %d channels in %d groups, kernel %dx%d, stride %dx%d, "
+			 "padding %dx%d, dilation %dx%d, %d images of %dx%d, read %d (%g to %g), bias %d, %g to %g, "
+			 "sums %d",
+			 (int)seed, (int)l->element, d.in_c, d.out_c, d.groups, d.kernel[0], d.kernel[1], d.stride[0],
+			 d.stride[1], d.padding[0], d.padding[1], d.dilation[0], d.dilation[1], d.batch, d.in_h, d.in_w,
+			 f.read, (double)f.from, (double)f.to, f.bias, (double)f.lo, (double)f.hi, f.sums);
+		done += fuse(l, &d, &f, &r);
+		wanted++;
+		gpu_end();
+	}
+	printf("# %d of %d fusions are offered\n", done, wanted);
+	if (!done) {
+		printf("ok fused convolutions # SKIP no engine does any\n");
+		skip();
+	}
+}
+
+/* fp32 is exact: no engine on tensor cores. */
+static void test_not_fused(void **state)
+{
+	uint64_t r = 1;
+	struct cop_conv d = random_conv(&r);
+	struct cop_conv_fusion f = {.from = -INFINITY, .to = INFINITY, .lo = -INFINITY, .hi = INFINITY, .sums = true};
+	const struct cop_conv_plan *plan = NULL;
+	struct cop_err err = {0};
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(cop_conv_plan_fused(products[COP_ELEMENT_F32], &d, &f, &plan, &err), COP_EMISSING);
+	assert_null(plan);
 }
 
 /* (columns, rows) on the host becomes (rows, columns): the CPU has the batch innermost. `columns` of them are read. */
@@ -266,9 +404,8 @@ static void test_widen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conv),
-		cmocka_unit_test(test_linear),
-		cmocka_unit_test(test_widen),
+		cmocka_unit_test(test_conv),   cmocka_unit_test(test_fused), cmocka_unit_test(test_not_fused),
+		cmocka_unit_test(test_linear), cmocka_unit_test(test_widen),
 	};
 	return cmocka_run_group_tests(tests, open_both, close_both);
 }

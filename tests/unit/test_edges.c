@@ -131,7 +131,7 @@ static void end(struct trial *t)
 
 static float *workspace(const struct cop_conv *d, bool backward, size_t *n)
 {
-	*n = engine->conv_space(d, backward);
+	*n = engine->conv_space(d, &(struct cop_conv_use){.backward = backward, .data = true});
 	float *space = floats_of(*n + GUARD, NAN);
 	for (size_t i = *n; i < *n + GUARD; i++)
 		space[i] = 12345;
