@@ -4,6 +4,7 @@
 #include "compute/cuda.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,14 @@ int cop_leading(const struct cop_backend *b, int batch)
 const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t size)
 {
 	return b->describe(buf, size);
+}
+
+int cop_backend_alloc(const struct cop_backend *b, void *pointer, size_t bytes, const char *what, struct cop_err *err)
+{
+	void *memory = NULL;
+	int rc = b->alloc(&memory, bytes, what, err);
+	memcpy(pointer, &memory, sizeof(memory));
+	return rc;
 }
 
 int cop_cuda_load(const struct cop_cuda_module **m, struct cop_err *err)

@@ -349,6 +349,10 @@ int cop_backend_open(const struct cop_device_choice *c, const struct cop_backend
  */
 int cop_backend_probe(const struct cop_device_choice *c, bool *gpu, struct cop_err *err) COP_CHECKED;
 
+/* The backend's alloc(), into the pointer, of whatever type, that `pointer` points to. */
+int cop_backend_alloc(const struct cop_backend *b, void *pointer, size_t bytes, const char *what, struct cop_err *err)
+	COP_CHECKED;
+
 /* "NVIDIA H200, CUDA 13.0, cuDNN 9.19.0, TF32 off", or what the CPU's bits depend on, into buf; returns buf. */
 const char *cop_backend_describe(const struct cop_backend *b, char *buf, size_t size);
 

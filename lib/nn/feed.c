@@ -16,14 +16,6 @@ static size_t aligned(size_t bytes)
 	return (bytes + 255) & ~(size_t)255;
 }
 
-static int take(const struct cop_backend *b, void *p, size_t bytes, const char *what, struct cop_err *err)
-{
-	void *memory = NULL;
-	int rc = b->alloc(&memory, bytes, what, err);
-	memcpy(p, &memory, sizeof(memory));
-	return rc;
-}
-
 /* Images that stay in the file, some megabytes at a time. */
 static int send_file(struct cop_resident *r, int split, struct cop_err *err)
 {
@@ -45,7 +37,7 @@ static int send_file(struct cop_resident *r, int split, struct cop_err *err)
 
 static int send_split(struct cop_resident *r, int split, size_t bytes, struct cop_err *err)
 {
-	int rc = take(r->backend, &r->images[split], bytes, "images", err);
+	int rc = cop_backend_alloc(r->backend, &r->images[split], bytes, "images", err);
 	if (rc || !r->data->images[split])
 		return rc ? rc : send_file(r, split, err);
 	return r->backend->put(r->images[split], r->data->images[split], bytes, err);
@@ -64,9 +56,9 @@ int cop_resident_init(struct cop_resident *r, const struct cop_backend *b, const
 	for (int s = 0; s < COP_SPLITS && !rc && all + keep < free_bytes; s++)
 		rc = data->images[s] || data->file[s] ? send_split(r, s, bytes[s], err) : 0;
 	if (!rc)
-		rc = take(b, &r->scale, channels, "the pixels' scale", err);
+		rc = cop_backend_alloc(b, &r->scale, channels, "the pixels' scale", err);
 	if (!rc)
-		rc = take(b, &r->shift, channels, "the pixels' shift", err);
+		rc = cop_backend_alloc(b, &r->shift, channels, "the pixels' shift", err);
 	if (!rc)
 		rc = b->put(r->scale, data->scale, channels, err);
 	return rc ? rc : b->put(r->shift, data->shift, channels, err);
@@ -102,13 +94,13 @@ int cop_feed_init(struct cop_feed *f, const struct cop_resident *r, struct cop_l
 	int rc = b->queue->alloc_pinned(&pinned, COP_FEED_DEPTH * f->block, "batches", err);
 	f->pinned = pinned;
 	if (!rc)
-		rc = take(b, &f->staged, f->block, "a batch", err);
+		rc = cop_backend_alloc(b, &f->staged, f->block, "a batch", err);
 	if (!rc)
-		rc = take(b, &f->x, images * b->element, "a batch", err);
+		rc = cop_backend_alloc(b, &f->x, images * b->element, "a batch", err);
 	if (!rc && sends)
 		rc = b->queue->alloc_pinned(&pinned_images, COP_FEED_DEPTH * images, "batches", err);
 	f->pinned_images = pinned_images;
-	return rc || !sends ? rc : take(b, &f->images, COP_FEED_DEPTH * images, "batches", err);
+	return rc || !sends ? rc : cop_backend_alloc(b, &f->images, COP_FEED_DEPTH * images, "batches", err);
 }
 
 void cop_feed_release(struct cop_feed *f)

@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int take(struct cop_mirror *m, void *p, size_t bytes, const char *what, struct cop_err *err)
-{
-	void *memory = NULL;
-	int rc = m->backend->alloc(&memory, bytes, what, err);
-	memcpy(p, &memory, sizeof(memory));
-	return rc;
-}
-
 int cop_mirror_init(struct cop_mirror *m, const struct cop_backend *b, const struct cop_graph *g, size_t nslots,
 		    struct cop_err *err)
 {
@@ -21,15 +13,16 @@ int cop_mirror_init(struct cop_mirror *m, const struct cop_backend *b, const str
 	*m = (struct cop_mirror){.backend = b, .graph = g, .nslots = nslots};
 	int rc = cop_alloc(&m->host, g->params.total, sizeof(float), "parameters", err);
 	if (!rc)
-		rc = take(m, &m->param, bytes, "parameters", err);
+		rc = cop_backend_alloc(b, &m->param, bytes, "parameters", err);
 	if (!rc)
-		rc = take(m, &m->grad, bytes, "gradients", err);
+		rc = cop_backend_alloc(b, &m->grad, bytes, "gradients", err);
 	for (size_t s = 0; s < nslots && !rc; s++)
-		rc = take(m, &m->slot[s], bytes, "optimizer state", err);
+		rc = cop_backend_alloc(b, &m->slot[s], bytes, "optimizer state", err);
 	if (!rc)
-		rc = take(m, &m->buffer, (g->buffers.total + 1) * sizeof(float), "running statistics", err);
+		rc = cop_backend_alloc(b, &m->buffer, (g->buffers.total + 1) * sizeof(float), "running statistics",
+				       err);
 	if (!rc)
-		rc = take(m, &m->loss, sizeof(*m->loss), "the loss", err);
+		rc = cop_backend_alloc(b, &m->loss, sizeof(*m->loss), "the loss", err);
 	return rc;
 }
 
@@ -91,7 +84,7 @@ static int put_mask(struct cop_mirror *m, const uint8_t *mask, struct cop_err *e
 {
 	size_t n = m->graph->params.total, bytes = (n + 7) / 8;
 	uint8_t *turned = cop_xmalloc(n + 1), *bits = cop_xcalloc(bytes + 1, 1);
-	int rc = m->mask ? 0 : take(m, &m->mask, bytes, "a mask", err);
+	int rc = m->mask ? 0 : cop_backend_alloc(m->backend, &m->mask, bytes, "a mask", err);
 	turn(m, false, 1, mask, turned);
 	for (size_t i = 0; i < n; i++)
 		bits[i / 8] = (uint8_t)(bits[i / 8] | (turned[i] ? 1u << (i % 8) : 0));

@@ -94,11 +94,10 @@ static int open_other(struct rank *k, struct cop_err *err)
 
 static int equip(struct rank *k, struct cop_err *err)
 {
-	void *loss = NULL, *pinned = NULL;
+	void *pinned = NULL;
 	int rc = k->number ? open_other(k, err) : open_first(k, err);
 	if (!rc)
-		rc = k->backend->alloc(&loss, sizeof(*k->loss), "the loss", err);
-	k->loss = loss;
+		rc = cop_backend_alloc(k->backend, &k->loss, sizeof(*k->loss), "the loss", err);
 	if (!rc)
 		rc = k->backend->queue->alloc_pinned(&pinned, (STEPS_MOST + 1) * sizeof(*k->pinned), "losses", err);
 	k->pinned = pinned;

@@ -62,13 +62,11 @@ static int init_lead(struct cop_trainer *t, struct cop_err *err)
 int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
 {
 	struct cop_on_device *d = t->device = cop_xcalloc(1, sizeof(*d));
-	void *loss = NULL;
 	d->lead = lead ? lead : t;
 	d->host_newer = true;
 	int rc = cop_mirror_init(&d->mirror, t->backend, &t->net.graph, t->nslots, err);
 	if (!rc)
-		rc = t->backend->alloc(&loss, sizeof(*d->eval_loss), "the loss", err);
-	d->eval_loss = loss;
+		rc = cop_backend_alloc(t->backend, &d->eval_loss, sizeof(*d->eval_loss), "the loss", err);
 	if (!rc && !lead)
 		rc = init_lead(t, err);
 	if (rc)

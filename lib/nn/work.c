@@ -129,14 +129,6 @@ static size_t space_floats(struct cop_work *w)
 	return most;
 }
 
-static int take(const struct cop_work *w, float **p, size_t bytes, const char *what, struct cop_err *err)
-{
-	void *memory = NULL;
-	int rc = w->backend->alloc(&memory, bytes, what, err);
-	*p = memory;
-	return rc;
-}
-
 /* Of the batch norms: seven numbers a channel, and room for the sums of the widest. */
 static int plan_norms(struct cop_work *w, struct cop_err *err)
 {
@@ -149,7 +141,7 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 			widest = c > widest ? c : widest;
 		}
 	size_t floats = all + 2 * (size_t)w->backend->parts * widest + 16;
-	int rc = take(w, &w->small, floats * sizeof(float), "statistics", err);
+	int rc = cop_backend_alloc(w->backend, &w->small, floats * sizeof(float), "statistics", err);
 	if (rc)
 		return rc;
 	float *at = w->small;
@@ -180,7 +172,7 @@ static int plan_arena(struct cop_work *w, const struct cop_work *host, struct co
 	w->guest = host && host->arena_floats >= w->arena_floats;
 	w->arena = w->guest ? host->arena : NULL;
 	size_t each = w->backend->element;
-	int rc = w->guest ? 0 : take(w, &w->arena, w->arena_floats * each, "activations", err);
+	int rc = w->guest ? 0 : cop_backend_alloc(w->backend, &w->arena, w->arena_floats * each, "activations", err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		bool made = s->stage[i].kind != COP_STAGE_INPUT;
 		size_t back = life[n + (size_t)memory_of(s, (int)i)].offset;
@@ -256,9 +248,10 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 	if (!rc)
 		w->space_floats = space_floats(w) + 16;
 	if (!rc)
-		rc = take(w, &w->space, w->space_floats * sizeof(float), "workspace", err);
+		rc = cop_backend_alloc(backend, &w->space, w->space_floats * sizeof(float), "workspace", err);
 	if (!rc && backend->narrow)
-		rc = take(w, &w->narrow, net->graph.params.total * backend->element, "parameters", err);
+		rc = cop_backend_alloc(backend, &w->narrow, net->graph.params.total * backend->element, "parameters",
+				       err);
 	if (rc && err && backend->queue)
 		rc = say_what_fits(w, err);
 	if (rc)
