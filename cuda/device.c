@@ -75,10 +75,14 @@ void cop_cuda_release(void *p)
 		cop_cuda_note(now, cudaFree(p), "cudaFree");
 }
 
+/*
+ * In the queue's own stream: cudaMemcpy() may return before what comes from memory that is not pinned is on the device,
+ * and only the device's own stream would wait for it.
+ */
 static int copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, struct cop_err *err)
 {
-	int rc = check(cudaStreamSynchronize(now->lane[0]), "cudaStreamSynchronize", err);
-	return rc || !bytes ? rc : check(cudaMemcpy(to, from, bytes, kind), "cudaMemcpy", err);
+	int rc = bytes ? check(cudaMemcpyAsync(to, from, bytes, kind, now->lane[0]), "cudaMemcpyAsync", err) : 0;
+	return rc ? rc : check(cudaStreamSynchronize(now->lane[0]), "cudaStreamSynchronize", err);
 }
 
 int cop_cuda_put(void *to, const void *host, size_t bytes, struct cop_err *err)

@@ -2,7 +2,8 @@
  * CUDA's runtime on the host, for tests. Work waits in its stream until something waits for it, or until it is drawn to
  * be done at once, so what reads too early or writes too early goes wrong here as it may on a GPU. A graph's nodes are
  * done in an order that is drawn among those that their dependencies allow. What CUDA refuses during a capture is
- * refused here. Memory is as large as was asked for and starts as NaN.
+ * refused here, and what a copy may leave to be done when it returns may be left here. Memory is as large as was asked
+ * for and starts as NaN.
  *
  * COPPICE_EMULATED_DEVICES (1) is how many devices there are, COPPICE_EMULATED_BYTES (16 GiB) what each of them has,
  * COPPICE_EMULATED_SEED the seed of all that is drawn. One lock is held by whoever is in here.
@@ -228,9 +229,24 @@ cudaError_t enqueue(CUstream_st *s, work what)
 		what();
 		return cudaSuccess;
 	}
+	if (s->blocking && world().legacy[s->device])
+		drain_all(world().legacy[s->device]);
 	s->waiting.push_back(std::move(what));
 	if (draw(4) == 0)
 		drain_all(s);
+	return cudaSuccess;
+}
+
+/* Into the device's own stream, which those that are free of it do not wait for. */
+cudaError_t leave(work what)
+{
+	CUstream_st *own = stream_of(NULL);
+	cudaError_t error = enqueue(own, [] {}); /* after what is there */
+	if (error)
+		return error;
+	own->waiting.push_back(std::move(what));
+	if (draw(2) == 0)
+		drain_all(own);
 	return cudaSuccess;
 }
 
@@ -605,6 +621,15 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpy
 		return keep(cudaErrorStreamCaptureImplicit);
 	if (!sides_fit(to, from, bytes, kind, &pinned))
 		return keep(cudaErrorInvalidValue);
+	/* "API synchronization behavior" in CUDA's manual: the first returns at once, the second when all is set aside
+	 */
+	if (kind == cudaMemcpyDeviceToDevice)
+		return keep(leave([=] { memmove(to, from, bytes); }));
+	if (kind == cudaMemcpyHostToDevice && !pinned) {
+		const char *first = static_cast<const char *>(from);
+		auto aside = std::make_shared<std::vector<char>>(first, first + bytes);
+		return keep(leave([=] { memcpy(to, aside->data(), bytes); }));
+	}
 	return keep(enqueue(stream_of(NULL), [=] { memmove(to, from, bytes); }));
 }
 

@@ -158,11 +158,17 @@ void *gpu_alloc(size_t bytes)
 	return p;
 }
 
+void gpu_copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
+{
+	gpu_ok(cudaMemcpy(to, from, bytes, kind));
+	gpu_ok(cudaDeviceSynchronize());
+}
+
 void *gpu_put(const void *from, size_t bytes)
 {
 	void *p = from ? gpu_alloc(bytes) : NULL;
 	if (p)
-		gpu_ok(cudaMemcpy(p, from, bytes, cudaMemcpyHostToDevice));
+		gpu_copy(p, from, bytes, cudaMemcpyHostToDevice);
 	return p;
 }
 

@@ -65,6 +65,8 @@ float *gpu_round(const struct cop_launch *l, size_t n, float *x);
 void *gpu_alloc(size_t bytes);
 void *gpu_put(const void *host, size_t bytes);
 void gpu_get(void *host, const void *device, size_t bytes);
+/* cudaMemcpy(), which alone may return before the device is done, for streams that do not wait for it. */
+void gpu_copy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind);
 /* n numbers of l->element from floats, and back into floats (host memory of the case). */
 size_t gpu_bytes(const struct cop_launch *l, size_t n);
 void *gpu_put_elements(const struct cop_launch *l, const float *x, size_t n);

@@ -95,7 +95,7 @@ static void *put(const struct trial *t, const struct cop_shape *s, const float *
 		return p;
 	size_t one = gpu_bytes(t->l, 1), bytes = gpu_bytes(t->l, gpu_elements(s));
 	char *late = gpu_alloc(bytes + one);
-	gpu_ok(cudaMemcpy(late + one, p, bytes, cudaMemcpyDeviceToDevice));
+	gpu_copy(late + one, p, bytes, cudaMemcpyDeviceToDevice);
 	return late + one;
 }
 

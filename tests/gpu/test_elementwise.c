@@ -23,7 +23,7 @@ static void uneven_address(const struct cop_launch *l, const struct cop_shape *s
 	float *y = gpu_host_activation(s);
 	char *from = gpu_alloc(bytes + one), *to = gpu_alloc(bytes + one), *raw = gpu_host(bytes);
 	gpu_get(raw, x.device.raw, bytes);
-	gpu_ok(cudaMemcpy(from + one, raw, bytes, cudaMemcpyHostToDevice));
+	gpu_copy(from + one, raw, bytes, cudaMemcpyHostToDevice);
 	x.device.raw = (float *)(void *)(from + one);
 	cop_cpu_backend.copy(s, &x.host, y);
 	gpu_ok(cop_cuda_copy(l, s, &x.device, to + one));

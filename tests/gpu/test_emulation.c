@@ -165,6 +165,27 @@ static void test_streams(void **state)
 	release_lanes(&l);
 }
 
+/* What a copy leaves to be done is not there for a stream that is free of the device's own; for that one it is. */
+static void test_copies(void **state)
+{
+	int early = 0;
+	(void)state;
+	struct lanes l = make_lanes();
+	for (int i = 1; i <= 50; i++) {
+		float want = (float)i, from = want, got;
+		gpu_ok(cudaMemcpy(l.a, &from, sizeof(from), cudaMemcpyHostToDevice));
+		from = 0;
+		gpu_ok(cudaMemcpyAsync(l.pinned, l.a, sizeof(float), cudaMemcpyDeviceToHost, l.other));
+		gpu_ok(cudaStreamSynchronize(l.other));
+		early += !(*l.pinned == want);
+		gpu_ok(cudaMemcpy(l.b, l.a, sizeof(float), cudaMemcpyDeviceToDevice));
+		gpu_ok(cudaMemcpy(&got, l.b, sizeof(got), cudaMemcpyDeviceToHost));
+		assert_true(got == want);
+	}
+	assert_in_range(early, 1, 49);
+	release_lanes(&l);
+}
+
 /* A graph does the calls again that were made while it was recorded, with what lies in memory then. */
 static void test_graph(void **state)
 {
@@ -217,8 +238,9 @@ static void test_capture_refuses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_faults),  cmocka_unit_test(test_limits), cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_streams), cmocka_unit_test(test_graph),  cmocka_unit_test(test_capture_refuses),
+		cmocka_unit_test(test_faults),          cmocka_unit_test(test_limits), cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_streams),         cmocka_unit_test(test_copies), cmocka_unit_test(test_graph),
+		cmocka_unit_test(test_capture_refuses),
 	};
 	return cmocka_run_group_tests(tests, gpu_setup, gpu_teardown);
 }

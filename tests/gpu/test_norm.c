@@ -86,7 +86,7 @@ static void train(const struct cop_launch *l, const struct cop_shape *s, uint64_
 	if (!gpu_between(r, 0, 3)) { /* sums that overflowed */
 		float huge = INFINITY;
 		m.host.part[1] = huge;
-		gpu_ok(cudaMemcpy(m.device.part + 1, &huge, sizeof(huge), cudaMemcpyHostToDevice));
+		gpu_copy(m.device.part + 1, &huge, sizeof(huge), cudaMemcpyHostToDevice);
 	}
 	cop_cpu_backend.norm_train(&m.n, &m.host, m.weight, m.bias, m.mean, m.var, &m.out);
 	gpu_ok(cop_cuda_norm_train(l, &m.n, &m.device, m.dweight, m.dbias, m.dmean, m.dvar, &m.dout));

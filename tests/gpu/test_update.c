@@ -122,7 +122,7 @@ static void test_dials(void **state)
 		gpu_ok(cop_cuda_sgd(&gpu_launches[0], &o, on_device, 1, g, NULL, w, v));
 		gpu_same_device("w", 1, w, &want[i], 0);
 		dials.lr = 0.25f;
-		gpu_ok(cudaMemcpy(on_device, &dials, sizeof(dials), cudaMemcpyHostToDevice));
+		gpu_copy(on_device, &dials, sizeof(dials), cudaMemcpyHostToDevice);
 	}
 	gpu_end();
 }
