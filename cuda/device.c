@@ -221,16 +221,20 @@ static void release_record(struct cop_record *r)
 	free(r);
 }
 
+/* What broke a capture says more than that it is broken. */
 static int end_record(struct cop_record **out, struct cop_err *err)
 {
 	struct cop_record *r = calloc(1, sizeof(*r));
+	cudaGraph_t graph = NULL;
+	cudaError_t ended = cudaStreamEndCapture(now->lane[0], &graph);
 	now->recording = false;
 	now->at = 0;
-	if (!r)
-		return cop_cuda_fail(err, COP_EFAILED, "out of memory");
-	int rc = check(cudaStreamEndCapture(now->lane[0], &r->graph), "cudaStreamEndCapture", err);
+	int rc = tell_first(now, err);
 	if (!rc)
-		rc = tell_first(now, err);
+		rc = check(ended, "cudaStreamEndCapture", err);
+	if (!r)
+		return rc ? rc : cop_cuda_fail(err, COP_EFAILED, "out of memory");
+	r->graph = graph;
 	if (!rc)
 		rc = check(cudaGraphInstantiate(&r->exec, r->graph, 0), "cudaGraphInstantiate", err);
 	if (rc)

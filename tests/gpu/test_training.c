@@ -430,6 +430,22 @@ static void test_no_scratch(void **state)
 	cop_trainer_release(&t[0]);
 }
 
+/* A call that a record does not bear breaks it; what is told is that call. Alone in a process. */
+static void test_broken_record(void **state)
+{
+	(void)state;
+	const struct cop_queue *q = module_backend()->queue;
+	struct cop_record *r = NULL;
+	struct cop_err err = {0}, later = {0};
+	if (!only_emulated("test_broken_record"))
+		return;
+	assert_int_equal(q->begin_record(&err), 0);
+	assert_int_equal(q->check(&err), COP_EFAILED);
+	assert_int_equal(q->end_record(&r, &later), COP_EFAILED);
+	assert_null(r);
+	assert_non_null(strstr(later.msg, "'cudaStreamSynchronize': operation not permitted when stream is capturing"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,8 +453,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_room),     cmocka_unit_test(test_allocations),
 	};
 	const struct CMUnitTest last[] = {cmocka_unit_test(test_no_scratch)};
+	const struct CMUnitTest broken[] = {cmocka_unit_test(test_broken_record)};
 	cop_cpu_set_threads(1); /* networks are too small to be shared */
 	if (argc > 1 && strcmp(argv[1], "scratch") == 0)
 		return cmocka_run_group_tests(last, images_begin, images_end);
-	return cmocka_run_group_tests(tests, images_begin, images_end) + module_again("scratch");
+	if (argc > 1 && strcmp(argv[1], "record") == 0)
+		return cmocka_run_group_tests(broken, images_begin, images_end);
+	return cmocka_run_group_tests(tests, images_begin, images_end) + module_again("scratch") +
+	       module_again("record");
 }
