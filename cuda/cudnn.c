@@ -63,14 +63,21 @@ static bool out_of_memory(cudnnStatus_t s)
 	       s == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
 }
 
+/* A part of the library is not here, or is another version's. */
+static bool lacks(cudnnStatus_t s)
+{
+	return s == CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH || s == CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED;
+}
+
 static int check(cudnnStatus_t s, const char *what, struct cop_err *err)
 {
 	char words[400];
 	if (s == CUDNN_STATUS_SUCCESS)
 		return 0;
 	last_words(words, sizeof(words));
-	return cop_cuda_fail(err, COP_EFAILED, "%scuDNN cannot %s: %s%s%s", out_of_memory(s) ? "out of memory: " : "",
-			     what, cudnnGetErrorString(s), *words ? ": " : "", words);
+	return cop_cuda_fail(err, lacks(s) ? COP_EMISSING : COP_EFAILED, "%scuDNN cannot %s: %s%s%s",
+			     out_of_memory(s) ? "out of memory: " : "", what, cudnnGetErrorString(s),
+			     *words ? ": " : "", words);
 }
 
 /* engines */
@@ -371,14 +378,21 @@ static cudnnStatus_t describe(struct cop_dnn *d, const char *absent)
 	return s;
 }
 
+int cop_dnn_check(struct cop_err *err)
+{
+	char here[32];
+	if (cudnnGetVersion() >= OLDEST && cudnnGetVersion() / 10000 == CUDNN_MAJOR)
+		return 0;
+	return cop_cuda_fail(err, COP_EMISSING, "cuDNN %d.%d or newer of that series is needed, and %s is here",
+			     CUDNN_MAJOR, OLDEST / 100 % 100, cop_dnn_version(here, sizeof(here)));
+}
+
 int cop_dnn_open(const struct cop_products_choice *c, struct cop_dnn **dnn, struct cop_err *err)
 {
 	struct cop_dnn *d;
 	int rc = 0;
-	if (cudnnGetVersion() < OLDEST || cudnnGetVersion() / 10000 != CUDNN_MAJOR)
-		return cop_cuda_fail(err, COP_EMISSING,
-				     "cuDNN %d.%d or newer of that series is needed, and %zu is here", CUDNN_MAJOR,
-				     OLDEST / 100 % 100, cudnnGetVersion());
+	if ((rc = cop_dnn_check(err)) != 0)
+		return rc;
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return cop_cuda_fail(err, COP_EFAILED, "out of memory");

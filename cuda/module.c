@@ -74,6 +74,8 @@ static int find(struct cop_cuda_found *found, struct cop_err *err)
 	int rc = count_devices(&found->devices, err);
 	if (!rc)
 		rc = properties_of(0, &p, err);
+	if (!rc)
+		rc = cop_products_check(err);
 	if (rc)
 		return rc;
 	cudaDriverGetVersion(&driver);
@@ -91,7 +93,9 @@ static int open_products(struct cop_cuda_device *d, struct cop_err *err)
 {
 	size_t free_bytes = 0, total = 0;
 	enum { SHARE = 16 };
-	cudaMemGetInfo(&free_bytes, &total);
+	int rc = cop_cuda_queue.memory(&free_bytes, &total, err);
+	if (rc)
+		return rc;
 	struct cop_products_choice c = {.precision = (enum cop_precision)d->choice.precision,
 					.deterministic = d->choice.deterministic,
 					.space = total / SHARE};

@@ -278,6 +278,11 @@ int cop_matrix_run(const struct cop_matrix_plan *plan, cudaStream_t stream, cons
 
 /* both libraries */
 
+int cop_products_check(struct cop_err *err)
+{
+	return cop_dnn_check(err); /* cuBLASLt's series is in the name by which the loader finds it */
+}
+
 int cop_products_open(const struct cop_products_choice *c, struct cop_products **products, struct cop_err *err)
 {
 	struct cop_products *p = calloc(1, sizeof(*p));

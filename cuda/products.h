@@ -44,6 +44,9 @@ struct cop_products_choice {
 int cop_products_open(const struct cop_products_choice *c, struct cop_products **p, struct cop_err *err) COP_CHECKED;
 void cop_products_close(struct cop_products *p); /* NULL: nothing is done */
 
+/* COP_EMISSING where a library that was found is too old, or of another series. Needs no device. */
+int cop_products_check(struct cop_err *err) COP_CHECKED;
+
 /* "cuDNN 9.19.0, cuBLASLt 13.0.2" into buf; returns buf. Needs no device. */
 const char *cop_products_libraries(char *buf, size_t size);
 

@@ -38,6 +38,8 @@ const char *cop_lt_plan_about(const struct cop_lt_plan *plan);
 int cop_lt_run(const struct cop_lt_plan *plan, cudaStream_t stream, const void *a, const void *b, const void *bias,
 	       void *c, void *space, struct cop_err *err) COP_CHECKED;
 
+int cop_dnn_check(struct cop_err *err) COP_CHECKED;
+
 /* "cuDNN 9.19.0" and "cuBLASLt 13.0.2" into buf; return buf. */
 const char *cop_dnn_version(char *buf, size_t size);
 const char *cop_lt_version(char *buf, size_t size);

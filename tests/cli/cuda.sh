@@ -14,6 +14,16 @@ fi
 expect "doctor finds it" 0 'GPU +yes .*compute capability' coppice doctor
 expect "and its libraries" 0 'CUDA +yes .*\(driver\), .*\(runtime\);' coppice doctor
 COPPICE_EMULATED_DEVICES=0 CUDA_VISIBLE_DEVICES= expect "doctor without a device" 0 'GPU +no .*no GPU is to be seen here' coppice doctor
+# what a site may have that will not do: exit code 3 with 'cuda', the CPU with 'auto'
+lacks() { # lacks NAME PATTERN VARIABLE=VALUE: where that is in the environment
+	expect "doctor with $1" 0 "GPU +no .*$2" env $3 coppice doctor
+	expect "cuda with $1" 3 "device 'cuda': .*$2" env $3 coppice bench --device cuda lenet
+}
+if [ $real = 0 ]; then
+	lacks "an old driver" "the NVIDIA driver has CUDA 12.2, this module wants [0-9.]+: update" COPPICE_EMULATED_DRIVER=12020
+	lacks "no driver" "no NVIDIA driver is here" COPPICE_EMULATED_DRIVER=0
+	lacks "an old library" "loops that are newer are needed" COPPICE_EMULATED_LIBRARY=old
+fi
 
 # the module for real GPUs, where there is none
 if [ -e "$BUILD/coppice-cuda.so" ] && ! ldconfig -p | grep -q libcuda.so.1; then

@@ -134,6 +134,15 @@ static void test_networks(void **state)
 		}
 }
 
+/* What this was linked with is new enough. */
+static void test_check(void **state)
+{
+	struct cop_err err;
+	(void)state;
+	if (cop_products_check(&err))
+		fail_msg("%s", err.msg);
+}
+
 /* Sizes that suit nothing, groups, dilation; each with every precision. */
 static void test_odd_shapes(void **state)
 {
@@ -334,7 +343,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept),     cmocka_unit_test(test_refusals), cmocka_unit_test(test_odd_shapes),
-		cmocka_unit_test(test_networks), cmocka_unit_test(test_fused),
+		cmocka_unit_test(test_networks), cmocka_unit_test(test_fused),    cmocka_unit_test(test_check),
 	};
 	char libraries[80];
 	printf("# %s\n", cop_products_libraries(libraries, sizeof(libraries)));

@@ -420,6 +420,13 @@ void cop_products_close(cop_products *p)
 	delete p;
 }
 
+/* With COPPICE_EMULATED_LIBRARY=old in the environment they are. */
+int cop_products_check(cop_err *err)
+{
+	const char *kind = getenv("COPPICE_EMULATED_LIBRARY");
+	return kind && !strcmp(kind, "old") ? fail(err, COP_EMISSING, "loops that are newer are needed") : 0;
+}
+
 const char *cop_products_libraries(char *buf, size_t size)
 {
 	snprintf(buf, size, "plain loops");

@@ -6,7 +6,8 @@
  * for and starts as NaN.
  *
  * COPPICE_EMULATED_DEVICES (1) is how many devices there are, COPPICE_EMULATED_BYTES (16 GiB) what each of them has,
- * COPPICE_EMULATED_SEED the seed of all that is drawn. One lock is held by whoever is in here.
+ * COPPICE_EMULATED_SEED the seed of all that is drawn, COPPICE_EMULATED_DRIVER the driver's version (the runtime's).
+ * One lock is held by whoever is in here.
  */
 #include "emulate.h"
 
@@ -427,8 +428,17 @@ cudaError_t emulated_enqueue(cudaStream_t stream, std::function<void()> what)
 
 /* Devices */
 
+static int driver(void)
+{
+	const char *version = getenv("COPPICE_EMULATED_DRIVER");
+	return version ? atoi(version) : CUDART_VERSION;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
+	*count = 0;
+	if (driver() / 1000 < CUDART_VERSION / 1000)
+		return keep(cudaErrorInsufficientDriver);
 	*count = devices();
 	return keep(*count > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
@@ -541,7 +551,7 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-	*version = CUDART_VERSION;
+	*version = driver();
 	return cudaSuccess;
 }
 
