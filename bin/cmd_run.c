@@ -63,7 +63,7 @@ static int run_all(const struct cop_run *run, int jobs, struct cop_err *err)
 int cmd_run(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{"jobs", 'j', "N", 0, "Cells at once (default: one a core)", 0},
+		{"jobs", 'j', "N", 0, "Cells at once (default: one a core; on a GPU one)", 0},
 		{0},
 	};
 	struct argp_child children[] = {{plan_argp(), 0, NULL, 0}, {0}};

@@ -112,7 +112,7 @@ int submit_command(int argc, char **argv, bool redo)
 		{"rest", 'r', NULL, 0, "Only what was never submitted: what the job runs that follows a full queue", 0},
 		{"local", 'l', NULL, 0, "Run on this machine and wait", 0},
 		{"print", 'p', NULL, 0, "Only print the commands that would submit", 0},
-		{"jobs", 'j', "N", 0, "With --local: cells at once (default: one a core)", 0},
+		{"jobs", 'j', "N", 0, "With --local: cells at once (default: one a core; on a GPU one)", 0},
 		{0},
 	};
 	struct argp_child children[] = {{cop_run_argument(), 0, NULL, 0}, {0}};

@@ -9,7 +9,8 @@
 /* The command behind `submit` (redo: false) and `redo`. */
 int submit_command(int argc, char **argv, bool redo);
 
-/* Runs what is missing on this machine, `jobs` cells at once (0: one a core), with a bar on a terminal. */
+/* Runs what is missing on this machine, `jobs` cells at once (0: one a core, on a GPU one), with a bar on a terminal.
+ */
 int submit_locally(const struct cop_run *run, bool redo, int jobs, struct cop_submission *s, struct cop_err *err)
 	COP_CHECKED;
 

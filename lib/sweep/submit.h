@@ -13,7 +13,7 @@ enum cop_submit_mode {
 struct cop_submit_options {
 	const struct cop_scheduler *scheduler;
 	enum cop_submit_mode mode;
-	int jobs; /* local: cells at once; 0: one a core */
+	int jobs; /* local: cells at once; 0: one a core, on a GPU one */
 	/* local: called as cells end; may be NULL */
 	void (*cell_ended)(int64_t index, int exit_code, void *user);
 	void *user;

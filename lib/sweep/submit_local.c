@@ -1,6 +1,7 @@
 /* Submitting to this machine: dense runs, then the cells round by round; see submit_priv.h. */
 #include "base/cpu.h"
 #include "base/mem.h"
+#include "compute/backend.h"
 #include "sweep/series.h"
 #include "sweep/submit_priv.h"
 #include "sweep/work.h"
@@ -33,10 +34,22 @@ static bool can_begin(const struct cop_run *r, size_t i)
 	       cop_dense_has(r, p->replicate, p->reset_step);
 }
 
+/* One a core, but on a GPU one: processes take it in turns, and each has a copy of the data there. */
+static int cells_at_once(const struct cop_sending *s)
+{
+	bool gpu = false;
+	if (s->o->jobs)
+		return s->o->jobs;
+	/* where there is none that there should be, each cell says so */
+	if (cop_backend_probe(&s->run->experiment.device.choice, &gpu, NULL))
+		gpu = false;
+	return gpu ? 1 : cop_cpu_count();
+}
+
 static int send_cells(struct cop_sending *s, const int64_t *index, size_t n, struct cop_err *err)
 {
 	char name[64] = "", threads[16] = "0", together[16], id[COP_JOB_ID];
-	int cores = cop_cpu_count(), jobs = s->o->jobs ? s->o->jobs : cores;
+	int cores = cop_cpu_count(), jobs = cells_at_once(s);
 	jobs = jobs > (int)n ? (int)n : jobs;
 	cop_local_set_jobs(jobs);
 	snprintf(together, sizeof(together), "%d", jobs);

@@ -68,6 +68,13 @@ for n in lenet conv; do
 		check "$n: and cell $c" same_tensors {$n-gpu,$n-again}/cells/00000$c.h5
 	done
 done
+# began and ended, of cells in the order in which they began: none begins before the one before it has ended
+in_turn() {
+	for f in $1/cells/*.h5; do
+		coppice show --json $f | sed -nE 's/^\s*"(began|ended)":\s*([0-9.]+).*/\2/p' | xargs
+	done | sort | awk '$1 < ended {exit 1} {ended = $2}'
+}
+check "cells have the GPU one after another" in_turn conv-gpu
 expect "a result names the device" 0 'fp32' coppice show conv-gpu/cells/000000.h5
 
 # saved after every step, and killed at some
@@ -129,6 +136,9 @@ for c in 0 1 2 3; do
 	check "cell $c is what it is alone" same_tensors {bf16,bf16-together}/cells/00000$c.h5
 done
 [ $real = 0 ] || exit 0
+sweep lenet crowded -j 4
+at_once() { ! in_turn "$@"; }
+check "with -j 4 they share it" at_once crowded
 check "the difference is of TF32's sums" near 1e-3 tf32{-apart,}/dense/0/final.h5
 for parts in "" r s b rs bs; do
 	COPPICE_EMULATED_FUSED=$parts fused some-$parts bf16
