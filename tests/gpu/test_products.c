@@ -45,6 +45,19 @@ static int close_both(void **state)
 	return gpu_teardown(state);
 }
 
+/* Whether what is not fused is tried in TF32 now, which is floats alone. */
+static bool in_tf32;
+
+static struct cop_products *products_of(const struct cop_launch *l)
+{
+	return in_tf32 ? fusing[l->element] : products[l->element];
+}
+
+static double tolerance(const struct cop_launch *l)
+{
+	return in_tf32 ? 2e-3 : gpu_tolerance(l);
+}
+
 /* A small convolution of any kind. */
 static struct cop_conv random_conv(uint64_t *r)
 {
@@ -98,8 +111,8 @@ static void run(const struct cop_launch *l, const struct cop_conv *d, enum cop_c
 	const struct cop_conv_plan *plan = NULL, *again = NULL;
 	struct cop_err err = {0};
 	size_t space;
-	must(cop_conv_plan(products[l->element], d, way, add, &plan, &err), &err);
-	must(cop_conv_plan(products[l->element], d, way, add, &again, &err), &err);
+	must(cop_conv_plan(products_of(l), d, way, add, &plan, &err), &err);
+	must(cop_conv_plan(products_of(l), d, way, add, &again, &err), &err);
 	assert_ptr_equal(plan, again);
 	space = cop_conv_plan_space(plan);
 	must(cop_conv_run(plan, l->stream, a, b, out, space ? gpu_alloc(space) : NULL, &err), &err);
@@ -113,6 +126,8 @@ static void test_conv(void **state)
 	for (uint64_t seed = 1; seed <= 120; seed++) {
 		const struct cop_launch *l = &gpu_launches[seed % GPU_ELEMENTS];
 		uint64_t r = seed;
+		if (in_tf32 && l->element != COP_ELEMENT_F32)
+			continue;
 		struct cop_conv d = random_conv(&r);
 		struct cop_shape in = shape_of(&d, false), out = shape_of(&d, true);
 		size_t nw = (size_t)d.out_c * (size_t)(d.in_c / d.groups) * (size_t)(d.kernel[0] * d.kernel[1]);
@@ -149,13 +164,13 @@ static void test_conv(void **state)
 		float *start = reordered(&d, false, dw_before);
 		void *gdw = add ? gpu_put(start, nw * sizeof(float)) : gpu_alloc(nw * sizeof(float));
 		run(l, &d, COP_CONV_FORWARD, false, gx, gw, gy);
-		gpu_same_activation("y", l, &out, gy, y, gpu_tolerance(l));
+		gpu_same_activation("y", l, &out, gy, y, tolerance(l));
 		run(l, &d, COP_CONV_DATA, add, gdy, gw, gdx);
-		gpu_same_activation("dx", l, &in, gdx, dx, gpu_tolerance(l));
+		gpu_same_activation("dx", l, &in, gdx, dx, tolerance(l));
 		run(l, &d, COP_CONV_WEIGHTS, add, gx, gdy, gdw);
 		for (size_t i = 0; add && i < nw; i++)
 			dw[i] += dw_before[i];
-		gpu_same_device("dw", nw, gdw, reordered(&d, false, dw), gpu_tolerance(l));
+		gpu_same_device("dw", nw, gdw, reordered(&d, false, dw), tolerance(l));
 		gpu_end();
 	}
 }
@@ -306,8 +321,8 @@ static void multiply(const struct cop_launch *l, const struct cop_matrix_product
 	const struct cop_matrix_plan *plan = NULL, *again = NULL;
 	struct cop_err err = {0};
 	size_t space;
-	must(cop_matrix_plan(products[l->element], d, &plan, &err), &err);
-	must(cop_matrix_plan(products[l->element], d, &again, &err), &err);
+	must(cop_matrix_plan(products_of(l), d, &plan, &err), &err);
+	must(cop_matrix_plan(products_of(l), d, &again, &err), &err);
 	assert_ptr_equal(plan, again);
 	space = cop_matrix_plan_space(plan);
 	must(cop_matrix_run(plan, l->stream, a, b, bias, c, space ? gpu_alloc(space) : NULL, &err), &err);
@@ -328,7 +343,7 @@ static void same_batch(const char *what, const struct cop_launch *l, const void 
 		       int batch, int ld)
 {
 	size_t n = (size_t)rows * (size_t)batch;
-	gpu_same(what, n, gpu_get_elements(l, device, n), turned(want, rows, batch, ld), gpu_tolerance(l));
+	gpu_same(what, n, gpu_get_elements(l, device, n), turned(want, rows, batch, ld), tolerance(l));
 }
 
 static void test_linear(void **state)
@@ -338,6 +353,8 @@ static void test_linear(void **state)
 		static const int batches[] = {1, 3, 16, 33};
 		const struct cop_launch *l = &gpu_launches[seed % GPU_ELEMENTS];
 		uint64_t r = seed;
+		if (in_tf32 && l->element != COP_ELEMENT_F32)
+			continue;
 		int batch = gpu_one_of(&r, 4, batches);
 		struct cop_linear d = {.in = gpu_between(&r, 1, 70),
 				       .out = gpu_between(&r, 1, 50),
@@ -376,9 +393,17 @@ static void test_linear(void **state)
 		multiply(l, &data, gdy, gw, NULL, gdx);
 		same_batch("dx", l, gdx, dx, d.in, batch, d.ld);
 		multiply(l, &weights, gdy, gx, NULL, gdw);
-		gpu_same_device("dw", nw, gdw, dw, gpu_tolerance(l));
+		gpu_same_device("dw", nw, gdw, dw, tolerance(l));
 		gpu_end();
 	}
+}
+
+static void test_tf32(void **state)
+{
+	in_tf32 = true;
+	test_conv(state);
+	test_linear(state);
+	in_tf32 = false;
 }
 
 static void test_widen(void **state)
@@ -405,7 +430,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_conv),   cmocka_unit_test(test_fused), cmocka_unit_test(test_not_fused),
-		cmocka_unit_test(test_linear), cmocka_unit_test(test_widen),
+		cmocka_unit_test(test_linear), cmocka_unit_test(test_tf32),  cmocka_unit_test(test_widen),
 	};
 	return cmocka_run_group_tests(tests, open_both, close_both);
 }
