@@ -23,7 +23,8 @@ cp "$root"/docs/*.1 "$out/share/man/man1/"
 cp "$root"/configs/*.json "$root/configs/README.md" "$out/share/coppice/configs/"
 cp "$root/LICENSE" "$out/"
 if [ "${TESTS:-0}" = 1 ]; then
-	mkdir -p "$out/bin/gpu" "$out/bin/tests/tools" "$out/tests/gpu" "$out/tests/cli"
+	mkdir -p "$out/bin/gpu" "$out/bin/tests/tools" "$out"/tests/{gpu,cli,bench}
+	cp "$root"/tests/bench/{gpu,reference}.sh "$out/tests/bench/"
 	cp "$root"/tests/{run,lib}.sh "$out/tests/"
 	cp "$root"/tests/gpu/*.sh "$out/tests/gpu/"
 	cp "$root/tests/cli/cuda.sh" "$out/tests/cli/"
@@ -91,7 +92,7 @@ if [ "${CUDA:-1}" = 0 ] && [ -e "$out/lib/coppice/coppice-cuda.so" ]; then
 	echo "cuDNN 9 and cuBLASLt 13 are not in it: where they are not the system's, name their folders in LD_LIBRARY_PATH." >>"$out/README"
 fi
 echo "The module for SLURM is not in it, since it must be built for a site's own SLURM; coppice calls sbatch instead." >>"$out/README"
-[ ! -e "$out/gpu-check.sh" ] || echo "./gpu-check.sh runs the tests that want a GPU." >>"$out/README"
+[ ! -e "$out/gpu-check.sh" ] || echo "./gpu-check.sh runs the tests that want a GPU; BUILD=bin tests/bench/gpu.sh and tests/bench/reference.sh measure." >>"$out/README"
 
 du -sh --apparent-size "$out" | awk '{ printf "%s: %s\n", $2, $1 }'
 if [ "${ARCHIVE:-0}" = 1 ]; then

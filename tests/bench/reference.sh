@@ -33,8 +33,10 @@ if [ -n "${EPOCHS:-}" ]; then
 	settings+=("train.epochs=$EPOCHS" 'train.schedule.milestones=["1ep"]' 'sweep.reset=["0ep"]')
 fi
 run=$folder/run
+config=$ROOT/configs/resnet20-cifar10.json
+[ -e "$config" ] || config=$ROOT/share/coppice/configs/resnet20-cifar10.json # in a bundle
 if [ ! -e "$run" ]; then
-	"$coppice" plan "$ROOT/configs/resnet20-cifar10.json" -o "$run" --no-timing "${settings[@]/#/--set=}" >&2 || exit 1
+	"$coppice" plan "$config" -o "$run" --no-timing "${settings[@]/#/--set=}" >&2 || exit 1
 fi
 
 # within COMMAND...: until the deadline, then it is asked to save and end
