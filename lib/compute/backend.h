@@ -24,12 +24,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct cop_sparse; /* compute/sparse.h */
+
 /* A linear layer over a batch: y (out, ld) = w (out, in) x (in, ld) + b (out). */
 struct cop_linear {
 	int in, out, ld;
-	bool relu;      /* y = max(y, 0) after the bias */
-	bool from_relu; /* x came out of a ReLU: the data gradient is 0 where x is 0 */
-	bool add;       /* the data gradient has a part in it already */
+	bool relu;                       /* y = max(y, 0) after the bias */
+	bool from_relu;                  /* x came out of a ReLU: the data gradient is 0 where x is 0 */
+	bool add;                        /* the data gradient has a part in it already */
+	const struct cop_sparse *sparse; /* as struct cop_conv's */
 };
 
 /* What a batch's loss amounts to; sums over its images. */
@@ -107,6 +110,11 @@ struct cop_conv {
 	int in_c, in_h, in_w, out_c, out_h, out_w;
 	int kernel[2], stride[2], padding[2], dilation[2], groups;
 	int batch, ld;
+	/*
+	 * NULL: all weights are there. Else these alone are, in w and in dw: the survivors of a mask, in its order. The
+	 * CPU's; not for depthwise convolutions.
+	 */
+	const struct cop_sparse *sparse;
 };
 
 /* What is known of the calls on a convolution when memory is planned; struct cop_activation and cop_output tell it. */

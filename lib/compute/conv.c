@@ -32,6 +32,8 @@ size_t cop_conv_space(const struct cop_conv *d, bool backward, int threads)
 {
 	if (cop_conv_depthwise(d))
 		return cop_depthwise_space(d, backward, threads);
+	if (d->sparse)
+		return cop_conv_sparse_space(d, backward, threads);
 	struct cop_cut c = backward ? cop_cut_backward(d) : cop_cut_forward(d);
 	size_t shared = packed_forward(&c);
 	if (backward)
@@ -153,6 +155,10 @@ void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, 
 {
 	if (cop_conv_depthwise(d)) {
 		cop_depthwise_forward(d, x, w, out, space);
+		return;
+	}
+	if (d->sparse) {
+		cop_conv_sparse_forward(d, x, w, out, space);
 		return;
 	}
 	struct forward f = {cop_cut_forward(d), x, space, out};
@@ -356,6 +362,10 @@ void cop_conv_backward(const struct cop_conv *d, const struct cop_gradient *dy, 
 {
 	if (cop_conv_depthwise(d)) {
 		cop_depthwise_backward(d, dy, x, w, dx, dw, db, space);
+		return;
+	}
+	if (d->sparse) {
+		cop_conv_sparse_backward(d, dy, x, w, dx, dw, db, space);
 		return;
 	}
 	struct backward b = {.c = cop_cut_backward(d), .dy = dy, .x = x, .dx = dx, .packed = space};

@@ -18,6 +18,9 @@ bool cop_conv_depthwise(const struct cop_conv *d);
 size_t cop_conv_space(const struct cop_conv *d, bool backward, int threads);
 size_t cop_depthwise_space(const struct cop_conv *d, bool backward, int threads);
 
+/* Those with d->sparse. */
+size_t cop_conv_sparse_space(const struct cop_conv *d, bool backward, int threads);
+
 void cop_conv_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,
 		      const struct cop_output *out, float *space);
 void cop_conv_backward(const struct cop_conv *d, const struct cop_gradient *dy, const struct cop_activation *x,
@@ -26,5 +29,10 @@ void cop_depthwise_forward(const struct cop_conv *d, const struct cop_activation
 			   const struct cop_output *out, float *space);
 void cop_depthwise_backward(const struct cop_conv *d, const struct cop_gradient *dy, const struct cop_activation *x,
 			    const float *w, const struct cop_sink *dx, float *dw, float *db, float *space);
+
+void cop_conv_sparse_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,
+			     const struct cop_output *out, float *space);
+void cop_conv_sparse_backward(const struct cop_conv *d, const struct cop_gradient *dy, const struct cop_activation *x,
+			      const float *w, const struct cop_sink *dx, float *dw, float *db, float *space);
 
 #endif

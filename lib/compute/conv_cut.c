@@ -84,9 +84,11 @@ static struct cop_cut begin_cut(const struct cop_conv *d)
 	return c;
 }
 
-/* Into how many parts the channels can be shared out; those of several groups are not. */
+/* Into how many parts the channels can be shared out; those of several groups are not, but of sparse products. */
 static int most_splits(const struct cop_cut *c, int blocks)
 {
+	if (c->d.sparse)
+		return most(least(c->d.in_c, c->d.out_c) / SPLIT, 1);
 	return c->d.groups > 1 ? 1 : most(blocks * COP_ROWS / SPLIT, 1);
 }
 
@@ -104,7 +106,7 @@ struct cop_cut cop_cut_backward(const struct cop_conv *d)
 	struct cop_cut c = begin_cut(d);
 	long columns = (long)c.d.out_h * c.d.out_w * c.d.ld;
 	int worth = (int)(columns / 256 < STRIPS ? columns / 256 : STRIPS);
-	if (worth < 4) {
+	if (worth < 4 && !d->sparse) {
 		size_scratch(&c, true, c.d.ld, c.d.out_h);
 		c.whole = true;
 		c.strips = least(c.d.in_h, COP_PARTS);
@@ -112,8 +114,8 @@ struct cop_cut cop_cut_backward(const struct cop_conv *d)
 		return c;
 	}
 	choose_block(&c, true, BACKWARD_BYTES);
-	c.strips = least(c.row_blocks * c.chunks, worth);
-	c.splits = 1;
+	c.strips = least(c.row_blocks * c.chunks, d->sparse ? STRIPS : worth);
+	c.splits = d->sparse ? least((TASKS + c.strips - 1) / c.strips, most_splits(&c, c.in_blocks)) : 1;
 	return c;
 }
 
@@ -143,6 +145,20 @@ struct cop_panel cop_cut_panel(const struct cop_cut *c, int channels, int chunk)
 				  .ahead = AHEAD * (size_t)c->d.ld};
 }
 
+/* One pixel of the input: the channels that anybody reads. */
+static void read_input(const struct cop_cut *c, const struct cop_activation *x, int chunk, const float *raw, float *to)
+{
+	struct cop_range all = {0, c->d.in_c};
+	struct cop_runs wanted = c->d.sparse ? c->d.sparse->read : (struct cop_runs){1, &all};
+	size_t ld = cop_scratch_ld(c->cols);
+	for (int i = 0; i < wanted.n; i++) {
+		size_t first = (size_t)wanted.run[i].from;
+		struct cop_panel p = cop_cut_panel(c, wanted.run[i].to - wanted.run[i].from, chunk);
+		struct cop_reading as = cop_reading_from(&x->as, wanted.run[i].from);
+		cop_kernels()->read(&p, raw + first * (size_t)c->d.ld, &as, to + first * ld, ld);
+	}
+}
+
 struct cop_panels cop_cut_input(const struct cop_cut *c, const struct cop_activation *x, int chunk,
 				struct cop_range wanted, float *scratch, struct cop_held *held)
 {
@@ -150,29 +166,39 @@ struct cop_panels cop_cut_input(const struct cop_cut *c, const struct cop_activa
 	const float *raw = x->raw + (size_t)(chunk * c->cols);
 	if (cop_cut_lies_ready(c, x))
 		return (struct cop_panels){raw, COP_EVERY_ROW, c->d.in_w, in_memory, (size_t)c->d.ld};
-	struct cop_panel p = cop_cut_panel(c, c->d.in_c, chunk);
 	struct cop_range r = cop_to_read(held, chunk, wanted);
 	int slots = (int)c->in_rows;
 	for (int y = r.from; y < r.to; y++)
 		for (int k = 0; k < c->d.in_w; k++)
-			cop_kernels()->read(&p, raw + (size_t)(y * c->d.in_w + k) * in_memory, &x->as,
-					    scratch + (size_t)(y % slots * c->d.in_w + k) * c->in_pixel, ld);
+			read_input(c, x, chunk, raw + (size_t)(y * c->d.in_w + k) * in_memory,
+				   scratch + (size_t)(y % slots * c->d.in_w + k) * c->in_pixel);
 	return (struct cop_panels){scratch, slots, c->d.in_w, c->in_pixel, ld};
 }
 
-/* Rows of the output's gradient, each group's channels padded with zeros to a multiple of eight. */
+/* Channels of one pixel of the output's gradient, `first` on. */
+static void read_slopes(const struct cop_cut *c, const struct cop_gradient *dy, int chunk, size_t at, int first,
+			int channels, float *to)
+{
+	struct cop_panel p = cop_cut_panel(c, channels, chunk);
+	struct cop_slope s = cop_slope_from(&dy->slope, first);
+	at += (size_t)first * (size_t)c->d.ld;
+	cop_kernels()->read_slope(&p, dy->g + at, s.a ? dy->raw + at : NULL, &s, to, cop_scratch_ld(c->cols));
+}
+
+/* One pixel of it: each group's channels padded with zeros to a multiple of eight, or those that have survivors. */
 static void read_gradient(const struct cop_cut *c, const struct cop_gradient *dy, int chunk, int y, int x, float *to)
 {
-	struct cop_panel p = cop_cut_panel(c, c->out_g, chunk);
 	size_t ld = cop_scratch_ld(c->cols), row = (size_t)c->d.ld;
 	size_t at = (size_t)(y * c->d.out_w + x) * (size_t)c->d.out_c * row + (size_t)(chunk * c->cols);
 	int padded = cop_up_rows(c->out_g);
+	struct cop_range all = {0, c->out_g};
+	struct cop_runs wanted = c->d.sparse && !c->biased ? c->d.sparse->written : (struct cop_runs){1, &all};
 	for (int g = 0; g < c->d.groups; g++, to += (size_t)padded * ld) {
-		int first = g * c->out_g;
-		struct cop_slope s = cop_slope_from(&dy->slope, first);
-		cop_kernels()->read_slope(&p, dy->g + at + (size_t)first * row,
-					  s.a ? dy->raw + at + (size_t)first * row : NULL, &s, to, ld);
-		memset(to + (size_t)c->out_g * ld, 0, (size_t)(padded - c->out_g) * ld * sizeof(float));
+		for (int i = 0; i < wanted.n; i++)
+			read_slopes(c, dy, chunk, at, g * c->out_g + wanted.run[i].from,
+				    wanted.run[i].to - wanted.run[i].from, to + (size_t)wanted.run[i].from * ld);
+		if (!c->d.sparse)
+			memset(to + (size_t)c->out_g * ld, 0, (size_t)(padded - c->out_g) * ld * sizeof(float));
 	}
 }
 

@@ -16,6 +16,7 @@ struct cop_cut {
 	int cols, chunks, rows, row_blocks, strips, splits;
 	bool pointwise;             /* a row of the output sees the same row of the input, and no other */
 	bool whole;                 /* everything is read into shared scratch at once, and shared out by channels */
+	bool biased;                /* sparse: the gradient of channels without survivors is wanted too */
 	size_t in_pixel, out_pixel; /* scratch floats of a pixel: inputs, gradients of outputs */
 	size_t in_rows, out_rows;   /* most rows of scratch that a block needs */
 };
@@ -24,7 +25,8 @@ struct cop_cut cop_cut_forward(const struct cop_conv *d);
 
 /*
  * Each strip has sums of its own for the weights' gradient. Where a strip would have too few columns to be worth them,
- * everything is read first (`whole`), and the work is shared out by channels instead.
+ * everything is read first (`whole`), and the work is shared out by channels instead. The sums of sparse weights are
+ * few: always in strips, whose channels are shared out where there are few of them.
  */
 struct cop_cut cop_cut_backward(const struct cop_conv *d);
 
@@ -48,7 +50,10 @@ struct cop_panels cop_cut_input(const struct cop_cut *c, const struct cop_activa
 /* Whether the input is used where it lies: nothing to be done on the way, and no columns to be cleared. */
 bool cop_cut_lies_ready(const struct cop_cut *c, const struct cop_activation *x);
 
-/* Rows of the output's gradient in scratch, each group's channels padded with zeros to a multiple of COP_ROWS. */
+/*
+ * Rows of the output's gradient in scratch, each group's channels padded to a multiple of COP_ROWS: with zeros, or
+ * with anything where weights are sparse, when channels without survivors are anything as well.
+ */
 struct cop_panels cop_cut_gradient(const struct cop_cut *c, const struct cop_gradient *dy, int chunk,
 				   struct cop_range wanted, float *scratch, struct cop_held *held);
 

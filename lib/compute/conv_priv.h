@@ -3,10 +3,7 @@
 #define COP_COMPUTE_CONV_PRIV_H
 
 #include "compute/conv.h"
-
-struct cop_range {
-	int from, to; /* [from, to) */
-};
+#include "compute/sparse.h"
 
 /* Floats between the rows of a scratch panel of `cols` columns. */
 size_t cop_scratch_ld(int cols);

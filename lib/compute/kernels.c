@@ -247,6 +247,117 @@ static void dots(int runs, const float *const *dy, size_t dy_at, size_t lddy, co
 	}
 }
 
+/* sparse products */
+
+enum { SPARSE_VECTORS = 8 /* the most that a row's sums take of the registers */ };
+
+INLINE void sparse_row(const struct cop_survivor *e, int n, const float *const *x, size_t at, size_t ldx,
+		       const float *w, int width, float *out, int add)
+{
+	vec acc[SPARSE_VECTORS];
+	for (int v = 0; v < width; v++)
+		acc[v] = add ? load(out + v * VL) : (vec){0};
+	for (int k = 0; k < n; k++) {
+		const float *from = x[e[k].tap];
+		if (!from)
+			continue;
+		from += at + (size_t)e[k].row * ldx;
+		float b = w[e[k].at];
+		for (int v = 0; v < width; v++)
+			acc[v] += load(from + v * VL) * b;
+	}
+	for (int v = 0; v < width; v++)
+		store(out + v * VL, acc[v]);
+}
+
+INLINE void sparse_dot_row(const struct cop_survivor *e, int n, const float *dy, const float *const *x, size_t at,
+			   size_t ldx, int width, float *sums)
+{
+	vec d[SPARSE_VECTORS];
+	for (int v = 0; v < width; v++)
+		d[v] = load(dy + v * VL);
+	for (int k = 0; k < n; k++, sums += COP_LANES) {
+		const float *from = x[e[k].tap];
+		if (!from)
+			continue;
+		from += at + (size_t)e[k].row * ldx;
+		vec even = load(sums), odd = {0};
+		for (int v = 0; v < width; v += 2)
+			even += load(from + v * VL) * d[v];
+		for (int v = 1; v < width; v += 2)
+			odd += load(from + v * VL) * d[v];
+		store(sums, even + odd);
+	}
+}
+
+/* Each width is compiled by itself, so that a row's sums are registers. */
+#define EACH_WIDTH(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
+#define SPARSE_ROWS(width)                                                                                             \
+	static void sparse_rows_##width(const struct cop_survivor *e, const int *begin, int rows,                      \
+					const float *const *x, size_t at, size_t ldx, const float *w, float *out,      \
+					size_t ldo, int add)                                                           \
+	{                                                                                                              \
+		for (int r = 0; r < rows; r++, out += ldo)                                                             \
+			sparse_row(e + begin[r], begin[r + 1] - begin[r], x, at, ldx, w, width, out, add);             \
+	}                                                                                                              \
+	static void sparse_dot_rows_##width(const struct cop_survivor *e, const int *begin, int rows, const float *dy, \
+					    size_t lddy, const float *const *x, size_t at, size_t ldx, float *sums)    \
+	{                                                                                                              \
+		for (int r = 0; r < rows; r++, dy += lddy)                                                             \
+			sparse_dot_row(e + begin[r], begin[r + 1] - begin[r], dy, x, at, ldx, width,                   \
+				       sums + (size_t)(begin[r] - begin[0]) * COP_LANES);                              \
+	}
+EACH_WIDTH(SPARSE_ROWS)
+
+/* Vectors of the next tile of `left`: tiles of about the same width. */
+static int next_width(int left)
+{
+	int tiles = (left + SPARSE_VECTORS - 1) / SPARSE_VECTORS;
+	return (left + tiles - 1) / tiles;
+}
+
+static void sparse_product(const struct cop_survivor *e, const int *begin, int rows, const float *const *x, size_t ldx,
+			   const float *w, int cols, float *out, size_t ldo, int add)
+{
+	for (int n = 0, width; n < cols; n += width * VL) {
+		width = next_width((cols - n) / VL);
+		switch (width) {
+#define PRODUCT_OF(width)                                                                     \
+	case width:                                                                           \
+		sparse_rows_##width(e, begin, rows, x, (size_t)n, ldx, w, out + n, ldo, add); \
+		break;
+			EACH_WIDTH(PRODUCT_OF)
+		}
+	}
+}
+
+static void sparse_dots(const struct cop_survivor *e, const int *begin, int rows, const float *dy, size_t lddy,
+			const float *const *x, size_t ldx, int cols, float *sums)
+{
+	for (int n = 0, width; n < cols; n += width * VL) {
+		width = next_width((cols - n) / VL);
+		switch (width) {
+#define DOTS_OF(width)                                                                          \
+	case width:                                                                             \
+		sparse_dot_rows_##width(e, begin, rows, dy + n, lddy, x, (size_t)n, ldx, sums); \
+		break;
+			EACH_WIDTH(DOTS_OF)
+		}
+	}
+}
+
+static void add_sums(const float *sums, int n, float *out)
+{
+	for (int k = 0; k < n; k += COP_ROWS, sums += COP_ROWS * COP_LANES) {
+		float part[COP_ROWS] = {0};
+		add_row_sums(load(sums), load(sums + COP_LANES), load(sums + 2 * COP_LANES), load(sums + 3 * COP_LANES),
+			     load(sums + 4 * COP_LANES), load(sums + 5 * COP_LANES), load(sums + 6 * COP_LANES),
+			     load(sums + 7 * COP_LANES), part);
+		for (int i = 0; i < COP_ROWS && k + i < n; i++)
+			out[k + i] += part[i];
+	}
+}
+
 /* loops over a panel */
 
 INLINE vec seen(vec v, const struct cop_reading *r, int c)
@@ -490,6 +601,9 @@ const struct cop_kernels KERNELS = {
 	.name = NAME,
 	.product = product,
 	.dots = dots,
+	.sparse_product = sparse_product,
+	.sparse_dots = sparse_dots,
+	.add_sums = add_sums,
 	.read = read_value,
 	.read_slope = read_slope,
 	.moments = moments,

@@ -30,6 +30,11 @@ struct cop_slope {
 	const float *a, *b, *c, *mean;
 };
 
+/* A surviving weight: w[at] times row `row` of the panel of tap `tap`. */
+struct cop_survivor {
+	int tap, row, at;
+};
+
 struct cop_kernels {
 	const char *name;
 	/*
@@ -45,6 +50,19 @@ struct cop_kernels {
 	 */
 	void (*dots)(int runs, const float *const *dy, size_t dy_at, size_t lddy, const float *const *x, size_t x_at,
 		     size_t ldx, int width, int cols, float *out);
+
+	/*
+	 * Sparse products. Row r's entries are e[begin[r]..begin[r + 1]); a tap whose x is NULL counts as 0.
+	 * out(r, n) [+]= sum over the entries of w[at] x[tap](row, n), for r < rows and n < cols. x[tap]: rows ldx
+	 * apart; out: rows ldo apart.
+	 */
+	void (*sparse_product)(const struct cop_survivor *e, const int *begin, int rows, const float *const *x,
+			       size_t ldx, const float *w, int cols, float *out, size_t ldo, int add);
+	/* sums (entries of all rows, COP_LANES) += dy(r, n) x[tap](row, n). dy: rows lddy apart. */
+	void (*sparse_dots)(const struct cop_survivor *e, const int *begin, int rows, const float *dy, size_t lddy,
+			    const float *const *x, size_t ldx, int cols, float *sums);
+	/* out[k] += the lanes of sums (n, COP_LANES). Room for COP_ROWS more sums is read, and counts for nothing. */
+	void (*add_sums)(const float *sums, int n, float *out);
 
 	/* out (rows, cols; rows out_ld apart): the value as it is read; 0 from `valid` on. */
 	void (*read)(const struct cop_panel *p, const float *raw, const struct cop_reading *r, float *out,

@@ -5,6 +5,7 @@
  * kernels' builds. And what is not a number must be seen at the end of a network.
  */
 #include "base/mem.h"
+#include "compute/sparse.h"
 #include "engine.h"
 #include "floats.h"
 #include "graph64.h"
@@ -35,9 +36,13 @@ static float *normal(struct cop_stream *s, size_t n)
 	return p;
 }
 
-/* One convolution: what goes in, and what the loops in float64 make of it. */
+/*
+ * One convolution: what goes in, and what the loops in float64 make of it. Of sparse weights w, dw and their sums are
+ * of the survivors alone.
+ */
 struct trial {
 	struct cop_conv d;
+	struct cop_sparse sparse;
 	size_t nx, ny, nw;
 	float *x, *w, *bias, *dy, *about;
 	double *y, *y_gross, *dx, *dx_gross, *dw, *dw_gross, *db, *db_gross;
@@ -51,10 +56,13 @@ struct result {
 
 static void describe(const struct cop_conv *d, char *text, size_t size)
 {
-	snprintf(text, size,
-		 "%dx%dx%d to %dx%dx%d, kernel %dx%d, stride %dx%d, padding %dx%d, dilation %dx%d, groups %d, batch %d",
-		 d->in_c, d->in_h, d->in_w, d->out_c, d->out_h, d->out_w, d->kernel[0], d->kernel[1], d->stride[0],
-		 d->stride[1], d->padding[0], d->padding[1], d->dilation[0], d->dilation[1], d->groups, d->batch);
+	snprintf(
+		text, size,
+		"%dx%dx%d to %dx%dx%d, kernel %dx%d, stride %dx%d, padding %dx%d, dilation %dx%d, groups %d, batch %d, "
+		"%d survivors",
+		d->in_c, d->in_h, d->in_w, d->out_c, d->out_h, d->out_w, d->kernel[0], d->kernel[1], d->stride[0],
+		d->stride[1], d->padding[0], d->padding[1], d->dilation[0], d->dilation[1], d->groups, d->batch,
+		d->sparse ? d->sparse->count : -1);
 }
 
 static void clear_beyond(const struct cop_conv *d, float *a, size_t n, float value)
@@ -99,7 +107,32 @@ static void add_pixel(struct trial *t, int o, int y, int x)
 	}
 }
 
-static void begin(struct trial *t, struct cop_stream *s, const struct cop_conv *d)
+/* Keeps a fraction of the weights, whole rows and columns of zeros among them. */
+static uint8_t *draw_mask(struct cop_stream *s, const struct cop_conv *d, size_t n, double density)
+{
+	uint8_t *mask = cop_xcalloc(n, 1);
+	size_t in_g = (size_t)(d->in_c / d->groups), taps = (size_t)(d->kernel[0] * d->kernel[1]);
+	int dead_row = random_between(s, 0, 3), dead_column = random_between(s, 0, 3);
+	for (size_t i = 0; i < n; i++)
+		mask[i] = cop_stream_uniform(s) < density && (int)(i / (in_g * taps)) % 4 != dead_row &&
+			  (int)(i / taps % in_g) % 4 != dead_column;
+	return mask;
+}
+
+static void compress(const uint8_t *mask, struct trial *t)
+{
+	size_t k = 0;
+	for (size_t i = 0; i < t->nw; i++)
+		if (mask[i]) {
+			t->w[k] = t->w[i];
+			t->dw[k] = t->dw[i];
+			t->dw_gross[k++] = t->dw_gross[i];
+		}
+	t->nw = k;
+}
+
+/* density: of the weights; 1: all of them, not listed. */
+static void begin(struct trial *t, struct cop_stream *s, const struct cop_conv *d, double density)
 {
 	*t = (struct trial){.d = *d};
 	t->nx = (size_t)(d->in_c * d->in_h * d->in_w * d->ld);
@@ -112,6 +145,9 @@ static void begin(struct trial *t, struct cop_stream *s, const struct cop_conv *
 	t->dy = normal(s, t->ny);
 	clear_beyond(d, t->x, t->nx, 1e7f);
 	clear_beyond(d, t->dy, t->ny, -1e7f);
+	uint8_t *mask = density < 1 ? draw_mask(s, d, t->nw, density) : NULL;
+	for (size_t i = 0; i < t->nw && mask; i++)
+		t->w[i] = mask[i] ? t->w[i] : 0;
 	double **all[] = {&t->y, &t->y_gross, &t->dx, &t->dx_gross, &t->dw, &t->dw_gross, &t->db, &t->db_gross};
 	const size_t size[] = {t->ny, t->nx, t->nw, (size_t)d->out_c};
 	for (size_t i = 0; i < 8; i++)
@@ -119,6 +155,15 @@ static void begin(struct trial *t, struct cop_stream *s, const struct cop_conv *
 	for (int o = 0; o < d->out_c; o++)
 		for (int p = 0; p < d->out_h * d->out_w; p++)
 			add_pixel(t, o, p / d->out_w, p % d->out_w);
+	if (mask) {
+		struct cop_err err;
+		assert_int_equal(cop_sparse_init(&t->sparse, d->out_c, d->in_c, d->kernel[0] * d->kernel[1], d->groups,
+						 mask, &err),
+				 0);
+		compress(mask, t);
+		t->d.sparse = &t->sparse;
+	}
+	free(mask);
 }
 
 static void end(struct trial *t)
@@ -127,6 +172,7 @@ static void end(struct trial *t)
 		       t->dx, t->dw, t->dx_gross, t->db,    t->dw_gross, t->db_gross};
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		free(all[i]);
+	cop_sparse_release(&t->sparse);
 }
 
 static float *workspace(const struct cop_conv *d, bool backward, size_t *n)
@@ -202,12 +248,12 @@ static bool same(const float *a, const float *b, size_t n)
 	return memcmp(a, b, n * sizeof(*a)) == 0;
 }
 
-static void check_conv(struct cop_stream *s, const struct cop_conv *d)
+static void check_conv(struct cop_stream *s, const struct cop_conv *d, double density)
 {
 	struct trial t;
 	struct result one, more;
 	size_t out = (size_t)d->out_c;
-	begin(&t, s, d);
+	begin(&t, s, d, density);
 	run(&t, 1, &one);
 	judge(&t, one.y, t.y, t.y_gross, t.ny, true, "the output");
 	judge(&t, one.dx, t.dx, t.dx_gross, t.nx, true, "the input's gradient");
@@ -220,7 +266,7 @@ static void check_conv(struct cop_stream *s, const struct cop_conv *d)
 		    !same(one.db, more.db, out) || one.parts != more.parts ||
 		    !same(one.sums, more.sums, (size_t)(2 * COP_PARTS) * out)) {
 			char text[200];
-			describe(d, text, sizeof(text));
+			describe(&t.d, text, sizeof(text));
 			fail_msg("%s: other bits with %d threads", text, threads);
 		}
 		release(&more);
@@ -277,7 +323,9 @@ static void test_odd_windows(void **state)
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		struct cop_conv d = odd[i];
 		assert_true(set_sides(&d));
-		check_conv(&s, &d);
+		check_conv(&s, &d, 1);
+		if (d.groups != d.in_c || d.in_c != d.out_c)
+			check_conv(&s, &d, 0.3);
 	}
 }
 
@@ -322,7 +370,22 @@ static void test_drawn_windows(void **state)
 		struct cop_stream s;
 		cop_stream_init(&s, seed, COP_PURPOSE_TEST, 12, 0);
 		struct cop_conv d = draw_conv(&s);
-		check_conv(&s, &d);
+		check_conv(&s, &d, 1);
+	}
+}
+
+/* Each seed with some density, from nothing at all to everything. */
+static void test_sparse_windows(void **state)
+{
+	static const double densities[] = {0, 0.01, 0.1, 0.5, 0.9};
+	(void)state;
+	for (uint32_t seed = 1; seed <= 150; seed++) {
+		struct cop_stream s;
+		cop_stream_init(&s, seed, COP_PURPOSE_TEST, 13, 0);
+		struct cop_conv d = draw_conv(&s);
+		while (d.groups == d.in_c && d.in_c > 1)
+			d = draw_conv(&s);
+		check_conv(&s, &d, densities[seed % 5]);
 	}
 }
 
@@ -498,9 +561,9 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_odd_windows), cmocka_unit_test(test_drawn_windows),
-		cmocka_unit_test(test_nan_is_seen), cmocka_unit_test(test_overflow_is_seen),
-		cmocka_unit_test(test_flat_images),
+		cmocka_unit_test(test_odd_windows),      cmocka_unit_test(test_drawn_windows),
+		cmocka_unit_test(test_sparse_windows),   cmocka_unit_test(test_nan_is_seen),
+		cmocka_unit_test(test_overflow_is_seen), cmocka_unit_test(test_flat_images),
 	};
 	const char *now = getenv("COPPICE_KERNELS");
 	print_message("# kernels: %s\n", cop_kernels()->name);
