@@ -1,6 +1,6 @@
 /*
- * The CPU backend: products by OpenBLAS with one thread each, blocks of rows shared out over OpenMP threads. A block's
- * result depends on its shape alone, so the number of threads does not matter. See backend.h for each slot's contract.
+ * The CPU backend's table, and its threads. Work is shared out in blocks over OpenMP threads; a block's result depends
+ * on its shape alone, so the number of threads does not matter. See backend.h for each slot's contract.
  */
 #include "base/cpu.h"
 #include "base/mem.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MIN = 48, UPDATE_BLOCK = 16384, PICKS = COP_GATHER };
+enum { UPDATE_BLOCK = 16384, PICKS = COP_GATHER };
 
 /* What the process may use at most; how many of them work now is OpenMP's own setting. */
 static int threads_set;
@@ -65,20 +65,6 @@ const char *cop_cpu_describe(char *buf, size_t size)
 	return buf;
 }
 
-/* Blocks of about 1.5 MFLOP or more, a power of two of them, none of fewer than ROWS_MIN rows. */
-static int block_count(int rows, double flops_a_row)
-{
-	int n = 1;
-	while (n < 64 && rows / (2 * n) >= ROWS_MIN && rows * flops_a_row / (2 * n) >= 1.5e6)
-		n *= 2;
-	return n;
-}
-
-static int block_start(int rows, int blocks, int b)
-{
-	return (int)((long)rows * b / blocks);
-}
-
 static void cpu_gather(const struct cop_image_source *s, const struct cop_pick *pick, int batch, int ld, float *x)
 {
 	int groups = ld / PICKS;
@@ -86,50 +72,6 @@ static void cpu_gather(const struct cop_image_source *s, const struct cop_pick *
 	for (int g = 0; g < groups; g++)
 		cop_gather16(s, pick + g * PICKS, batch - g * PICKS < PICKS ? batch - g * PICKS : PICKS, ld,
 			     x + g * PICKS);
-}
-
-static void cpu_linear_forward(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y)
-{
-	int blocks = block_count(d->out, 2.0 * d->in * d->ld);
-#pragma omp parallel for schedule(static) if (blocks > 1)
-	for (int k = 0; k < blocks; k++) {
-		int from = block_start(d->out, blocks, k), rows = block_start(d->out, blocks, k + 1) - from;
-		float *out = y + (size_t)from * d->ld;
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, d->ld, d->in, 1.0f,
-			    w + (size_t)from * d->in, d->in, x, d->ld, 0.0f, out, d->ld);
-		if (b || d->relu)
-			cop_cpu_bias(rows, d->ld, b ? b + from : NULL, d->relu, out);
-	}
-}
-
-static void cpu_linear_backward_data(const struct cop_linear *d, const float *w, const float *dy, const float *x,
-				     float *dx)
-{
-	int blocks = block_count(d->in, 2.0 * d->out * d->ld);
-#pragma omp parallel for schedule(static) if (blocks > 1)
-	for (int k = 0; k < blocks; k++) {
-		int from = block_start(d->in, blocks, k), rows = block_start(d->in, blocks, k + 1) - from;
-		float *out = dx + (size_t)from * d->ld;
-		cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, rows, d->ld, d->out, 1.0f, w + from, d->in, dy,
-			    d->ld, d->add ? 1.0f : 0.0f, out, d->ld);
-		if (d->from_relu)
-			cop_cpu_cut((size_t)rows * (size_t)d->ld, x + (size_t)from * d->ld, out);
-	}
-}
-
-static void cpu_linear_backward_weights(const struct cop_linear *d, const float *dy, const float *x, float *dw,
-					float *db)
-{
-	int blocks = block_count(d->out, 2.0 * d->in * d->ld);
-#pragma omp parallel for schedule(static) if (blocks > 1)
-	for (int k = 0; k < blocks; k++) {
-		int from = block_start(d->out, blocks, k), rows = block_start(d->out, blocks, k + 1) - from;
-		const float *in = dy + (size_t)from * d->ld;
-		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, d->in, d->ld, 1.0f, in, d->ld, x, d->ld,
-			    0.0f, dw + (size_t)from * d->in, d->in);
-		if (db)
-			cop_cpu_row_sums(rows, d->ld, in, db + from);
-	}
 }
 
 static size_t cpu_conv_space(const struct cop_conv *d, const struct cop_conv_use *use)
@@ -210,9 +152,9 @@ const struct cop_backend cop_cpu_backend = {
 	.pool_backward = cop_cpu_pool_backward,
 	.global_pool = cop_cpu_global_pool,
 	.global_pool_backward = cop_cpu_global_pool_backward,
-	.linear_forward = cpu_linear_forward,
-	.linear_backward_data = cpu_linear_backward_data,
-	.linear_backward_weights = cpu_linear_backward_weights,
+	.linear_forward = cop_cpu_linear_forward,
+	.linear_backward_data = cop_cpu_linear_backward_data,
+	.linear_backward_weights = cop_cpu_linear_backward_weights,
 	.softmax_xent = cop_cpu_softmax_xent,
 	.sgd = cpu_sgd,
 	.adam = cpu_adam,

@@ -1,4 +1,4 @@
-/* The CPU backend's layers between convolutions; see backend.h for what each does. Not for other floors. */
+/* The CPU backend's layers but convolutions; see backend.h for what each does. Not for other floors. */
 #ifndef COP_COMPUTE_LAYERS_H
 #define COP_COMPUTE_LAYERS_H
 
@@ -30,5 +30,10 @@ void cop_cpu_pool_backward(const struct cop_pool *p, const struct cop_activation
 			   const struct cop_sink *dx, float *space);
 void cop_cpu_global_pool(const struct cop_shape *in, const struct cop_activation *x, float *y);
 void cop_cpu_global_pool_backward(const struct cop_shape *in, const float *dy, const struct cop_sink *dx);
+
+void cop_cpu_linear_forward(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y);
+void cop_cpu_linear_backward_data(const struct cop_linear *d, const float *w, const float *dy, const float *x,
+				  float *dx);
+void cop_cpu_linear_backward_weights(const struct cop_linear *d, const float *dy, const float *x, float *dw, float *db);
 
 #endif

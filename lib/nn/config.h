@@ -58,6 +58,10 @@ enum cop_schedule_name {
 };
 #define COP_SCHEDULE_CHOICES "constant|step|cosine|linear|exponential"
 
+/* How masked networks are computed on the CPU; auto: each layer by what is faster here. */
+enum cop_engine { COP_ENGINE_AUTO, COP_ENGINE_DENSE, COP_ENGINE_SPARSE };
+#define COP_ENGINE_CHOICES "auto|dense|sparse"
+
 struct cop_train_config {
 	int64_t epochs, batch;
 	int optimizer;
@@ -68,6 +72,7 @@ struct cop_train_config {
 	struct cop_strings milestones;
 	double gamma, final_lr;
 	int64_t seed_init, seed_order, seed_augment;
+	int engine;    /* of the enum above */
 	int64_t ranks; /* that share each batch; 0 stands for 1 */
 	bool scale_lr; /* the rates are for one rank's images; false by the time that someone trains */
 };

@@ -2,9 +2,11 @@
 #include "nn/net.h"
 
 #include "base/mem.h"
+#include "compute/sparse.h"
 #include "nn/models.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 int cop_net_init(struct cop_net *net, const struct cop_model_config *m, int channels, int height, int width,
 		 int classes, struct cop_err *err)
@@ -26,6 +28,9 @@ void cop_net_take(struct cop_net *net, struct cop_graph *g)
 
 void cop_net_release(struct cop_net *net)
 {
+	for (int i = 0; i < net->graph.n && net->sparse; i++)
+		cop_sparse_release(&net->sparse[i]);
+	free(net->sparse);
 	cop_stages_release(&net->stages);
 	cop_graph_release(&net->graph);
 	*net = (struct cop_net){0};
@@ -49,6 +54,12 @@ static struct cop_shape shape_of(const struct cop_work *w, int i)
 	return (struct cop_shape){s->c, s->h, s->w, w->batch, w->ld};
 }
 
+/* The list of a node's surviving weights; NULL: they are whole. */
+static const struct cop_sparse *list_of(const struct cop_net *net, int node)
+{
+	return net->sparse && node >= 0 && net->sparse[node].out_begin ? &net->sparse[node] : NULL;
+}
+
 struct cop_conv cop_stage_conv(const struct cop_net *net, int i, int batch, int ld)
 {
 	const struct cop_stage *s = &net->stages.stage[i], *x = &net->stages.stage[s->input[0]];
@@ -65,7 +76,8 @@ struct cop_conv cop_stage_conv(const struct cop_net *net, int i, int batch, int 
 				 .dilation = {k->dilation[0], k->dilation[1]},
 				 .groups = s->kind == COP_STAGE_CONV ? k->groups : 1,
 				 .batch = batch,
-				 .ld = ld};
+				 .ld = ld,
+				 .sparse = list_of(net, s->node)};
 }
 
 static struct cop_conv conv_of(const struct cop_work *w, int i)
@@ -102,6 +114,7 @@ static struct cop_linear linear_of(const struct cop_work *w, int i)
 		.relu = is_relu(s),
 		.from_relu = is_relu(x) && x->first == i,
 		.add = x->last != i,
+		.sparse = list_of(w->net, s->node),
 	};
 }
 

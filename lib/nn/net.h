@@ -15,6 +15,7 @@ struct cop_net {
 	struct cop_graph graph;
 	struct cop_stages stages;
 	int classes;
+	struct cop_sparse *sparse; /* (graph.n): of weights that are listed (out_begin is there); NULL: none are */
 };
 
 /* For images of (channels, height, width). COP_EINPUT for sizes that cannot be. */

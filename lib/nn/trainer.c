@@ -50,10 +50,25 @@ int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct 
 	return rc;
 }
 
+int cop_trainer_open_works(struct cop_trainer *t, const struct cop_net *net, struct cop_err *err)
+{
+	int batch = (int)t->config->batch / ranks_of(t->config);
+	cop_work_release(&t->eval);
+	cop_work_release(&t->work);
+	int rc = cop_work_init(&t->work, net, t->backend, batch, true, NULL, err);
+	if (!rc)
+		t->eval_batch = cop_work_guest_batch(&t->work, EVAL_BATCH);
+	if (!rc)
+		rc = cop_work_init(&t->eval, net, t->backend, t->eval_batch, false, &t->work, err);
+	if (!t->backend->queue)
+		t->work.dials = &t->dials;
+	t->work.dropout_seed = (uint64_t)t->config->seed_augment + (uint64_t)t->replicate;
+	return rc;
+}
+
 static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
 {
 	size_t n = t->net.graph.params.total;
-	int batch = (int)t->config->batch / ranks_of(t->config);
 	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
 	int rc = cop_alloc(&t->param, n, sizeof(float), "parameters", err);
 	if (!rc)
@@ -63,11 +78,7 @@ static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_
 	if (!rc)
 		rc = cop_alloc(&t->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
 	if (!rc)
-		rc = cop_work_init(&t->work, &t->net, t->backend, batch, true, NULL, err);
-	if (!rc)
-		t->eval_batch = cop_work_guest_batch(&t->work, EVAL_BATCH);
-	if (!rc)
-		rc = cop_work_init(&t->eval, &t->net, t->backend, t->eval_batch, false, &t->work, err);
+		rc = cop_trainer_open_works(t, &t->net, err);
 	if (!rc && t->backend->queue)
 		return cop_on_device_init(t, lead, err);
 	if (!rc)
@@ -103,9 +114,6 @@ static int init(struct cop_trainer *t, const struct cop_model_config *model, con
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
 		rc = allocate(t, lead, err);
-	if (!t->device)
-		t->work.dials = &t->dials;
-	t->work.dropout_seed = (uint64_t)train->seed_augment + (uint64_t)replicate;
 	if (!rc && t->device && t->loader)
 		aim(t, t->loader, 0);
 	if (!rc && ranks_of(train) > 1 && t->device)
@@ -140,6 +148,7 @@ void cop_trainer_release(struct cop_trainer *t)
 	cop_device_ranks_free(t->device_ranks);
 	cop_ranks_free(t->ranks);
 	cop_on_device_release(t);
+	cop_on_survivors_release(t);
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
 	cop_work_release(&t->work);
@@ -156,10 +165,17 @@ void cop_trainer_release(struct cop_trainer *t)
 	*t = (struct cop_trainer){0};
 }
 
+/* The arrays were: what has gone on from them is old. */
+static void changed(struct cop_trainer *t)
+{
+	cop_on_device_changed(t);
+	cop_on_survivors_changed(t);
+}
+
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 {
 	cop_graph_draw(&t->net.graph, init, seed, t->param, t->buffer);
-	cop_on_device_changed(t);
+	changed(t);
 }
 
 void cop_trainer_restart(struct cop_trainer *t)
@@ -170,7 +186,7 @@ void cop_trainer_restart(struct cop_trainer *t)
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
 		memset(t->slot[s], 0, t->net.graph.params.total * sizeof(float));
-	cop_on_device_changed(t);
+	changed(t);
 }
 
 static void apply_mask(struct cop_trainer *t)
@@ -205,7 +221,7 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 	for (size_t s = 0; s < t->nslots; s++)
 		memcpy(t->slot[s], slot[s], bytes);
 	t->step = c->step;
-	cop_on_device_changed(t);
+	changed(t);
 	return 0;
 }
 
@@ -214,10 +230,12 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 	int rc = take_over(t, c, err);
 	if (rc || !mask)
 		return rc;
+	cop_on_survivors_release(t); /* of another mask */
+	free(t->mask);
 	t->mask = cop_xmalloc(t->net.graph.params.total);
 	memcpy(t->mask, mask, t->net.graph.params.total);
 	apply_mask(t);
-	cop_on_device_changed(t);
+	changed(t);
 	return 0;
 }
 
@@ -278,22 +296,26 @@ int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err 
 static int step_alone(struct cop_trainer *t, struct cop_loss *loss, double *waited, struct cop_err *err)
 {
 	struct cop_work *w = &t->work;
+	struct cop_numbers at = cop_trainer_numbers(t);
 	const struct cop_batch *in;
 	double begun = cop_now();
 	int rc = cop_loader_take(t->loader, t->step, &in, err);
 	*waited = cop_now() - begun;
 	if (rc)
 		return rc;
-	const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
+	const float *logits = cop_net_forward(w, at.param, at.buffer, in->x);
 	t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, cop_work_dlogits(w), loss);
 	rc = cop_trainer_finite(t, loss->loss, err);
 	if (rc)
 		return rc;
-	cop_net_backward(w, t->param, t->grad);
+	cop_net_backward(w, at.param, at.grad);
 	cop_loader_give(t->loader);
-	cop_trainer_update(
-		t, &(struct cop_update){
-			   .dials = &t->dials, .grad = t->grad, .mask = t->mask, .param = t->param, .slot = t->slot});
+	cop_trainer_update(t, &(struct cop_update){.dials = &t->dials,
+						   .n = at.n,
+						   .grad = at.grad,
+						   .mask = at.mask,
+						   .param = at.param,
+						   .slot = at.slot});
 	return 0;
 }
 
@@ -323,6 +345,7 @@ static int add_up(struct cop_trainer *t, const struct cop_part *part, struct cop
 {
 	struct cop_work *w = &t->eval;
 	*all = (struct cop_loss){0};
+	struct cop_numbers now = cop_trainer_numbers(t);
 	for (int64_t at = 0; at * t->eval_batch < part->n; at++) {
 		const struct cop_batch *in;
 		struct cop_loss loss = {0};
@@ -331,7 +354,7 @@ static int add_up(struct cop_trainer *t, const struct cop_part *part, struct cop
 			rc = cop_loader_take(t->eval_loader, at, &in, err);
 		if (rc)
 			return rc;
-		const float *logits = cop_net_forward(w, t->param, t->buffer, in->x);
+		const float *logits = cop_net_forward(w, now.param, now.buffer, in->x);
 		t->backend->softmax_xent(t->net.classes, in->n, w->ld, logits, in->label, NULL, &loss);
 		cop_loader_give(t->eval_loader);
 		all->loss += loss.loss;
@@ -345,8 +368,11 @@ static int add_up(struct cop_trainer *t, const struct cop_part *part, struct cop
 int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
 {
 	struct cop_loss all;
+	int rc = cop_on_survivors_begin(t, err);
+	if (rc)
+		return rc;
 	cop_loader_aim(t->device ? cop_on_device_loader(t) : t->eval_loader, part);
-	int rc = t->device ? cop_on_device_measure(t, part, &all, err) : add_up(t, part, &all, err);
+	rc = t->device ? cop_on_device_measure(t, part, &all, err) : add_up(t, part, &all, err);
 	if (rc)
 		return rc;
 	double n = all.images ? (double)all.images : NAN;
@@ -406,6 +432,7 @@ static int add_row(struct cop_trainer *t, struct cop_err *err)
 
 int cop_trainer_sync(struct cop_trainer *t, struct cop_err *err)
 {
+	cop_on_survivors_sync(t);
 	return cop_on_device_sync(t, err);
 }
 
@@ -505,6 +532,8 @@ void cop_trainers_run(struct cop_trainer *const *t, int n, int64_t step, int *rc
 		cop_pace_init(&t[0]->pace, cop_cpu_threads());
 	for (int k = 0; k < n; k++) {
 		saved[k] = cop_now();
+		if (!rc[k])
+			rc[k] = cop_on_survivors_begin(t[k], &err[k]);
 		if (!rc[k] && t[k]->history.n == 0)
 			rc[k] = add_row(t[k], &err[k]);
 	}

@@ -36,6 +36,7 @@ struct cop_trainer {
 	struct cop_on_device *device; /* the same on a device that works beside the program; NULL: there is none */
 	struct cop_device_ranks *device_ranks; /* that share each batch, on devices; NULL: there is one */
 	struct cop_ranks *ranks;               /* the same on the CPU */
+	struct cop_on_survivors *survivors;    /* what a mask leaves; NULL: steps are on the arrays above */
 	int64_t replicate;
 
 	int64_t step, steps_per_epoch, total_steps;
@@ -93,7 +94,8 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 	COP_CHECKED;
 
-/* Where a device has gone on from the arrays above, they become what it has. Before they are read. */
+/* Where a device, or the network reduced to its mask, has gone on from the arrays above, they become what it has.
+   Before they are read. */
 int cop_trainer_sync(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 
 /* The state as a checkpoint whose arenas stay the trainer's: write it, do not release it. Sync first. */

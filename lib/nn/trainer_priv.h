@@ -17,6 +17,27 @@ struct cop_update {
 };
 void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u);
 
+/* What steps go on from: the trainer's arrays, or those of the network reduced to its mask. */
+struct cop_numbers {
+	size_t n; /* of parameters */
+	float *param, *grad, *buffer, *slot[COP_SLOTS_MAX];
+	const uint8_t *mask; /* NULL: all are kept */
+};
+struct cop_numbers cop_trainer_numbers(struct cop_trainer *t);
+
+/* The works of training and evaluation, anew, for `net`. */
+int cop_trainer_open_works(struct cop_trainer *t, const struct cop_net *net, struct cop_err *err) COP_CHECKED;
+
+struct cop_on_survivors;
+
+/* Before steps and measures: reduces the network where that is wanted and was not done yet. */
+int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
+void cop_on_survivors_release(struct cop_trainer *t);
+
+/* The trainer's arrays were changed, and the reduced network's are old; the other way round, they become its. */
+void cop_on_survivors_changed(struct cop_trainer *t);
+void cop_on_survivors_sync(struct cop_trainer *t);
+
 struct cop_dials cop_trainer_dials(const struct cop_trainer *t);
 
 /* Adds nothing and says what is wrong where a loss is not finite. */
