@@ -86,9 +86,44 @@ void engine_init_beside(struct engine *e, const struct engine *other, const stru
 		memcpy(e->buffer, other->buffer, e->net.graph.buffers.total * sizeof(float));
 }
 
+void engine_reduce(struct engine *e, const uint8_t *mask, const bool *whole)
+{
+	struct cop_err err = {0};
+	bool training = e->work.training;
+	must(cop_reduced_init(&e->reduced, &e->net, mask, whole, &err), &err);
+	cop_work_release(&e->work);
+	must(cop_work_init(&e->work, &e->reduced.net, &cop_cpu_backend, e->batch, training, NULL, &err), &err);
+	e->work.dropout_seed = 77;
+	e->work.dials = &e->dials;
+	e->small_param = floats(e->reduced.net.graph.params.total);
+	e->small_grad = floats(e->reduced.net.graph.params.total);
+	e->small_buffer = floats(e->reduced.net.graph.buffers.total);
+	e->is_reduced = true;
+}
+
+static const float *forward_reduced(struct engine *e)
+{
+	const struct cop_reduced *r = &e->reduced;
+	size_t buffers = r->net.graph.buffers.total;
+	cop_reduced_gather(r->param_of, r->net.graph.params.total, e->param, e->small_param);
+	cop_reduced_gather(r->buffer_of, buffers, e->buffer, e->small_buffer);
+	const float *y = cop_net_forward(&e->work, e->small_param, e->small_buffer, e->x);
+	cop_reduced_scatter(r->buffer_of, buffers, e->small_buffer, e->buffer);
+	return y;
+}
+
+static void backward_reduced(struct engine *e)
+{
+	const struct cop_reduced *r = &e->reduced;
+	cop_net_backward(&e->work, e->small_param, e->small_grad);
+	memset(e->grad, 0, e->net.graph.params.total * sizeof(*e->grad));
+	cop_reduced_scatter(r->param_of, r->net.graph.params.total, e->small_grad, e->grad);
+}
+
 void engine_release(struct engine *e)
 {
-	void *all[] = {e->param, e->grad, e->buffer, e->x, e->logits};
+	void *all[] = {e->param, e->grad, e->buffer, e->x, e->logits, e->small_param, e->small_grad, e->small_buffer};
+	cop_reduced_release(&e->reduced);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		free(all[i]);
 	if (is_device(e)) {
@@ -187,7 +222,7 @@ void engine_forward(struct engine *e, const double *x, const int32_t *label)
 		forward_on_device(e, label);
 		return;
 	}
-	const float *y = cop_net_forward(&e->work, e->param, e->buffer, e->x);
+	const float *y = e->is_reduced ? forward_reduced(e) : cop_net_forward(&e->work, e->param, e->buffer, e->x);
 	take_logits(e, y);
 	e->work.backend->softmax_xent(e->net.classes, e->batch, e->work.ld, y, label,
 				      e->work.training ? cop_work_dlogits(&e->work) : NULL, &loss);
@@ -214,6 +249,8 @@ void engine_backward(struct engine *e)
 {
 	if (is_device(e))
 		backward_on_device(e);
+	else if (e->is_reduced)
+		backward_reduced(e);
 	else
 		cop_net_backward(&e->work, e->param, e->grad);
 }

@@ -7,6 +7,7 @@
 
 #include "nn/mirror.h"
 #include "nn/net.h"
+#include "nn/reduced.h"
 
 struct engine {
 	struct cop_net net;
@@ -22,18 +23,25 @@ struct engine {
 	float *device_x;
 	int32_t *device_label;
 	struct cop_dials *device_dials;
+	/* where the net is reduced to a mask: what passes go over, between the arenas above and back */
+	struct cop_reduced reduced;
+	float *small_param, *small_buffer, *small_grad;
+	bool is_reduced;
 };
 
 /* Takes the graph over. Parameters, statistics and gradients start as 0. Fails the test where the engine does. */
 void engine_init(struct engine *e, struct cop_graph *g, int batch, bool training);
 /* The net, parameters and statistics of another, which must outlive it, on another backend. */
 void engine_init_beside(struct engine *e, const struct engine *other, const struct cop_backend *backend, bool training);
+/* From now on passes are those of the net reduced to a mask (1: keep) of the parameters; `whole` as cop_reduced_init's.
+ */
+void engine_reduce(struct engine *e, const uint8_t *mask, const bool *whole);
 void engine_release(struct engine *e);
 
 /* x (N,C,H,W), label (N) -> logits and loss; in training new running statistics. */
 void engine_forward(struct engine *e, const double *x, const int32_t *label);
 
-/* After engine_forward in training: `grad`. */
+/* After engine_forward in training: `grad`; of a reduced net, that of the survivors, and 0 for the others. */
 void engine_backward(struct engine *e);
 
 /* After a pass in training: the logits of evaluation, by a work that borrows the memory of this one. */

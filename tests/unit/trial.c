@@ -19,7 +19,7 @@ static const double cancelled = 5e-2;
 
 void trial_begin(struct trial *t, uint32_t seed, double most, const char *name)
 {
-	*t = (struct trial){.seed = seed, .most = most, .margin = 4e-6};
+	*t = (struct trial){.seed = seed, .most = most, .margin = 4e-6, .density = 1};
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	cop_stream_init(&t->s, seed, COP_PURPOSE_TEST, 1, 0);
 }
@@ -40,6 +40,19 @@ static void draw_vectors(struct trial *t, const struct cop_layout *l, float *to)
 			to[i] = (float)(gamma || variance ? (turn ? -width : width) : shift + (beta ? t->lift : 0));
 		}
 	}
+}
+
+static void draw_mask(struct trial *t)
+{
+	const struct cop_layout *l = &t->e.net.graph.params;
+	t->mask = cop_xmalloc(l->total);
+	memset(t->mask, 1, l->total);
+	for (size_t k = 0; k < l->n; k++)
+		for (size_t i = l->tensor[k].offset; i < l->tensor[k].offset + l->tensor[k].count; i++) {
+			t->mask[i] = !l->tensor[k].prunable || cop_stream_uniform(&t->s) < t->density;
+			t->e.param[i] = t->mask[i] ? t->e.param[i] : 0;
+		}
+	engine_reduce(&t->e, t->mask, t->whole);
 }
 
 /* Draws images until no kink is near, at most `turns` times. In evaluation there are no gradients to jump. */
@@ -73,6 +86,8 @@ void trial_set_up(struct trial *t, bool training, int turns)
 	for (int k = 0; k < g->n; k++)
 		if (g->node[k].op == COP_OP_DROPOUT)
 			engine_keep(&t->e, k, t->r.keep[k]);
+	if (t->density < 1)
+		draw_mask(t);
 	graph64_load(&t->r, t->e.param, t->e.buffer);
 	t->label = cop_xcalloc((size_t)t->batch, sizeof(*t->label));
 	for (int n = 0; n < t->batch; n++)
@@ -80,11 +95,23 @@ void trial_set_up(struct trial *t, bool training, int turns)
 	draw_images(t, training, turns);
 }
 
+/* Of a channel that is 0 everywhere nothing is left to be rounded. */
+static bool is_nothing(const struct trial *t, int node, int c)
+{
+	const struct cop_node *d = &t->e.net.graph.node[node];
+	size_t pixels = (size_t)(d->h * d->w), all = pixels * (size_t)d->c;
+	for (size_t n = 0; n < (size_t)t->batch; n++)
+		for (size_t i = 0; i < pixels; i++)
+			if (t->r.y[node][n * all + (size_t)c * pixels + i] != 0)
+				return false;
+	return true;
+}
+
 bool trial_is_degenerate(const struct trial *t)
 {
 	for (int k = 0; k < t->e.net.graph.n; k++)
 		for (int c = 0; t->r.variance[k] && c < t->e.net.graph.node[k].c; c++)
-			if (t->r.variance[k][c] < t->thinnest)
+			if (t->r.variance[k][c] < t->thinnest && !is_nothing(t, t->e.net.graph.node[k].input[0], c))
 				return true;
 	return false;
 }
@@ -92,6 +119,7 @@ bool trial_is_degenerate(const struct trial *t)
 void trial_tear_down(struct trial *t)
 {
 	free(t->label);
+	free(t->mask);
 	graph64_release(&t->r);
 	engine_release(&t->e);
 }
@@ -136,8 +164,11 @@ void trial_compare_arenas(struct trial *t, const struct cop_layout *l, const flo
 	for (size_t k = 0; k < l->n; k++) {
 		const struct cop_tensor *v = &l->tensor[k];
 		struct norms n = {0};
-		for (size_t i = v->offset; i < v->offset + v->count; i++)
-			add(&n, (double)got[i], wanted[i], gross ? gross[i] : 0);
+		for (size_t i = v->offset; i < v->offset + v->count; i++) {
+			bool pruned = t->mask && l == &t->e.net.graph.params && !t->mask[i];
+			if (!pruned)
+				add(&n, (double)got[i], wanted[i], gross ? gross[i] : 0);
+		}
 		judge(t, &n, v->name);
 	}
 }

@@ -25,6 +25,13 @@ struct trial {
 	 * less decides, and no bound holds.
 	 */
 	double margin;
+	/*
+	 * Below 1: so much is kept of the weights that can be pruned, of each tensor for itself, and the engine's net
+	 * is reduced to it. whole: as cop_reduced_init's.
+	 */
+	double density;
+	const bool *whole;
+	uint8_t *mask; /* then */
 	uint32_t seed;
 	char name[80];
 };

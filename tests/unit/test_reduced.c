@@ -1,0 +1,123 @@
+/*
+ * Networks reduced to a mask, held against the float64 reference of the masked network: logits, loss, the survivors'
+ * gradients and the running statistics, for drawn networks and for each network by name, from half of the weights kept
+ * to one in a thousand, with channels and layers of which nothing is left.
+ */
+#include "base/mem.h"
+#include "nn/models.h"
+#include "random_graph.h"
+#include "trial.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Channels of few small weights lie closer to a kink than others, and are rounded less. */
+static const double densities[] = {0.5, 0.1, 0.01, 0.001}, margins[] = {4e-6, 2e-6, 2e-7, 2e-8};
+enum { DENSITIES = sizeof(densities) / sizeof(densities[0]) };
+
+static uint32_t every(void)
+{
+	return getenv("SAN") ? 5 : 1;
+}
+
+static double check(struct trial *t, bool training, int turns)
+{
+	trial_set_up(t, training, turns);
+	if (trial_is_degenerate(t)) {
+		trial_tear_down(t);
+		return -1;
+	}
+	engine_forward(&t->e, t->r.y[0], t->label);
+	trial_compare_outputs(t, graph64_loss(&t->r, t->label));
+	trial_compare_arenas(t, &t->e.net.graph.buffers, t->e.buffer, t->r.updated, NULL);
+	if (training) {
+		engine_backward(&t->e);
+		graph64_backward(&t->r);
+		trial_compare_arenas(t, &t->e.net.graph.params, t->e.grad, t->r.grad, t->r.gross);
+	}
+	trial_tear_down(t);
+	return t->worst;
+}
+
+static void test_drawn_networks(void **state)
+{
+	static const int batches[] = {1, 5, 16, 17, 33, 60, 100};
+	static const double most = 1e-4;
+	(void)state;
+	double worst = 0;
+	int compared = 0;
+	for (uint32_t seed = 5000; seed < 5080; seed += every())
+		for (int training = 0; training < 2; training++) {
+			struct trial t;
+			trial_begin(&t, seed, most, "drawn network");
+			t.fresh = true;
+			t.thinnest = 1e-3;
+			t.margin = margins[seed % DENSITIES];
+			t.density = densities[seed % DENSITIES];
+			t.batch = batches[random_between(&t.s, 0, 6)];
+			t.classes = random_graph(&t.g, &t.s, random_between(&t.s, 1, 7), t.batch, 40);
+			double error = check(&t, training != 0, 2000);
+			compared += error >= 0;
+			worst = fmax(worst, error);
+		}
+	print_message("# %d drawn networks: errors up to %.2g\n", compared, worst);
+	assert_true(compared > 80 / (int)every());
+}
+
+struct by_name {
+	struct cop_model_config m;
+	int side, batch;
+	double lift;
+};
+
+static void check_network(const struct by_name *c, int k)
+{
+	static const double most = 1e-4;
+	struct trial t;
+	struct cop_err err = {0};
+	char name[80];
+	snprintf(name, sizeof(name), "%s, %g kept", cop_model_name(c->m.name), densities[k]);
+	trial_begin(&t, 1, most, name);
+	t.lift = c->lift;
+	t.fresh = true;
+	t.margin = margins[k];
+	t.density = densities[k];
+	t.batch = c->batch;
+	t.classes = 10;
+	if (cop_model_build(&t.g, &c->m, 3, c->side, c->side, t.classes, &err))
+		fail_msg("%s: %s", name, err.msg);
+	print_message("# %s: errors up to %.2g\n", name, check(&t, true, 500));
+}
+
+static void test_networks(void **state)
+{
+	int64_t hidden[] = {300, 100};
+	const struct by_name cases[] = {
+		{{.name = COP_MODEL_LENET, .hidden = {hidden, 2}}, 14, 60, 0},
+		{{.name = COP_MODEL_CONV4}, 8, 17, 0},
+		{{.name = COP_MODEL_RESNET, .depth = 20}, 16, 17, 0},
+		{{.name = COP_MODEL_VGG, .depth = 16, .width = 0.25}, 32, 5, 0},
+		{{.name = COP_MODEL_MOBILENET_V2}, 32, 17, 2},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int k = 0; k < (cases[i].m.name == COP_MODEL_MOBILENET_V2 ? 2 : DENSITIES); k++)
+			check_network(&cases[i], k);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_drawn_networks),
+		cmocka_unit_test(test_networks),
+	};
+	cop_cpu_set_threads(2);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
