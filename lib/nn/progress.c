@@ -2,7 +2,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "nn/trainer.h"
+#include "base/mem.h"
+#include "nn/engine.h"
+#include "nn/trainer_priv.h"
 #include "store/digest.h"
 
 #include <stdlib.h>
@@ -39,6 +41,11 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 		t->stepping,  t->waiting,           (double)t->images,    cop_trainer_joules(t)};
 	for (size_t i = 0; i < SUMS && !rc; i++)
 		rc = cop_h5_put_f64(f, "/", sum_names[i], sum[i], err);
+	if (!rc && t->whole) {
+		char *whole = cop_engine_text(&t->net.graph, t->whole);
+		rc = cop_h5_put_str(f, "/", "whole_layers", whole, err);
+		free(whole);
+	}
 	return rc ? rc : cop_digest_store(f, "history", progress_digest(&t->history, identity_of(t), sum), err);
 }
 
@@ -63,6 +70,7 @@ struct progress {
 	struct cop_checkpoint checkpoint;
 	struct cop_history history;
 	double sum[SUMS];
+	char *whole; /* layers that a masked network has computed whole; NULL: not told */
 };
 
 static int check_identity(struct cop_h5 *f, const struct cop_trainer *t, const struct progress *p, struct cop_err *err)
@@ -90,6 +98,8 @@ static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_e
 		rc = cop_h5_get_f64(f, "/", sum_names[i], &p->sum[i], err);
 	if (!rc)
 		rc = cop_digest_check(f, "history", progress_digest(&p->history, identity_of(t), p->sum), err);
+	if (!rc && cop_h5_has_attr(f, "/", "whole_layers"))
+		rc = cop_h5_get_str(f, "/", "whole_layers", &p->whole, err);
 	cop_h5_close(f);
 	return rc ? rc : cop_trainer_rewind(t, &p->checkpoint, NULL, err);
 }
@@ -103,6 +113,21 @@ static void take_sums(struct cop_trainer *t, const double sum[SUMS])
 	t->waiting = sum[6];
 	t->images = (int64_t)sum[7];
 	t->joules = sum[8];
+}
+
+/* The bits that follow are those of the attempt before only if each layer is computed as it was. */
+static void take_engine(struct cop_trainer *t, const char *whole)
+{
+	cop_on_survivors_release(t);
+	free(t->whole);
+	t->whole = NULL;
+	if (!whole)
+		return;
+	t->whole = cop_xcalloc((size_t)t->net.graph.n, sizeof(*t->whole));
+	if (cop_engine_parse(&t->net.graph, whole, t->whole))
+		return;
+	free(t->whole);
+	t->whole = NULL;
 }
 
 void cop_trainer_resume(struct cop_trainer *t, bool *found)
@@ -119,8 +144,10 @@ void cop_trainer_resume(struct cop_trainer *t, bool *found)
 		t->history = p.history;
 		p.history = (struct cop_history){0};
 		take_sums(t, p.sum);
+		take_engine(t, p.whole);
 		*found = true;
 	}
 	cop_checkpoint_release(&p.checkpoint);
 	cop_history_release(&p.history);
+	free(p.whole);
 }

@@ -37,6 +37,7 @@ struct cop_trainer {
 	struct cop_device_ranks *device_ranks; /* that share each batch, on devices; NULL: there is one */
 	struct cop_ranks *ranks;               /* the same on the CPU */
 	struct cop_on_survivors *survivors;    /* what a mask leaves; NULL: steps are on the arrays above */
+	bool *whole; /* (nodes) layers that are computed whole then (nn/engine.h); NULL: not decided. Owned */
 	int64_t replicate;
 
 	int64_t step, steps_per_epoch, total_steps;

@@ -3,6 +3,7 @@
  * become what the reduced one has when they are read (cop_trainer_sync). See nn/reduced.h and nn/trainer.h.
  */
 #include "base/mem.h"
+#include "nn/engine.h"
 #include "nn/reduced.h"
 #include "nn/trainer_priv.h"
 
@@ -56,7 +57,17 @@ void cop_on_survivors_changed(struct cop_trainer *t)
 		t->survivors->whole_newer = true;
 }
 
-/* Those that the steps have gone on from. */
+/* Which layers stay whole: as an attempt before this one had it, or as it is faster. */
+static int decide(struct cop_trainer *t, struct cop_err *err)
+{
+	if (t->whole)
+		return 0;
+	t->whole = cop_xcalloc((size_t)t->net.graph.n, sizeof(*t->whole));
+	if (t->config->engine == COP_ENGINE_SPARSE)
+		return 0;
+	return cop_engine_choose(&t->net, t->mask, t->work.batch, t->whole, err);
+}
+
 int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err)
 {
 	if (t->survivors || !wanted(t))
@@ -64,7 +75,9 @@ int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err)
 	struct cop_on_survivors *s = cop_xcalloc(1, sizeof(*s));
 	t->survivors = s;
 	s->whole_newer = true;
-	int rc = cop_reduced_init(&s->reduced, &t->net, t->mask, NULL, err);
+	int rc = decide(t, err);
+	if (!rc)
+		rc = cop_reduced_init(&s->reduced, &t->net, t->mask, t->whole, err);
 	if (!rc)
 		rc = allocate(t, s, err);
 	if (!rc)
