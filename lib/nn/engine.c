@@ -10,9 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nobody need try layers of which more is left than this is whole, or less than that. */
-static const double plenty = 0.7, hardly = 0.005;
-enum { TRIES = 3 };
+/*
+ * What is left of a layer's weights when a list of them begins to be faster, as measured on several processors
+ * (docs/performance.md). Near it either choice is as good as the other, and a trial alone would choose by chance; so
+ * the rule holds unless the trial finds the other way faster by `clearly`. Less than `hardly` needs no trial.
+ */
+static const double window_rule = 0.35, pointwise_rule = 0.4, linear_rule = 0.6, clearly = 2, hardly = 0.02;
+enum { TRIES = 3, LITTLE = 1 << 20 /* multiplications, below which the rule is enough */ };
 
 /* What a layer works on while it is tried. */
 struct bench {
@@ -157,12 +161,15 @@ static int choose(const struct cop_net *net, const uint8_t *mask, int stage, int
 						   mask + d->weight, err);
 	if (rc)
 		return rc;
-	double left = (double)list.count / (double)dense.weights;
-	*whole = left > plenty;
-	if (left <= plenty && left >= hardly) {
+	double left = (double)list.count / (double)dense.weights, work = (double)dense.weights * batch;
+	double rule = dense.is_linear ? linear_rule : list.taps == 1 ? pointwise_rule : window_rule;
+	if (!dense.is_linear)
+		work *= (double)c->out_h * c->out_w;
+	*whole = left > rule;
+	if (left < 1 && left > hardly && work > LITTLE) {
 		sparse.conv.sparse = sparse.linear.sparse = &list;
 		rc = try_both(&dense, &sparse, seconds, err);
-		*whole = !rc && seconds[0] < seconds[1];
+		*whole = !rc && (*whole ? seconds[0] < clearly * seconds[1] : clearly * seconds[0] < seconds[1]);
 	}
 	cop_sparse_release(&list);
 	return rc;

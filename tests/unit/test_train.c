@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/glyphs.h"
+#include "nn/engine.h"
 #include "nn/trainer.h"
 #include "prune/mask.h"
 
@@ -312,7 +313,7 @@ static void begin(struct cop_trainer *t, const struct cop_train_config *c, int64
 static void run_to(struct cop_trainer *t, int64_t step)
 {
 	struct cop_err err = {0};
-	if (cop_trainer_run(t, step, &err))
+	if (cop_trainer_run(t, step, &err) || cop_trainer_sync(t, &err))
 		fail_msg("%s", err.msg);
 }
 
@@ -417,18 +418,29 @@ static void rewind_with(struct cop_trainer *t, const uint8_t *mask)
 	assert_int_equal(cop_trainer_rewind(t, &c, mask, &err), 0);
 }
 
+/* The first layer from a list of its survivors, the second whole. */
+static void mix_layers(struct cop_trainer *t)
+{
+	t->whole = cop_xcalloc((size_t)t->net.graph.n, sizeof(*t->whole));
+	assert_true(cop_engine_parse(&t->net.graph, "fc2", t->whole));
+}
+
 /* Saved at every step in turn, taken up by a new trainer, and trained to the end. */
 static void test_resuming(void **state)
 {
 	(void)state;
 	int64_t hidden[] = {24};
-	for (int kind = 0; kind < 4; kind++) {
+	for (int kind = 0; kind < 6; kind++) {
 		struct cop_train_config c = with_optimizer(kind % 3);
 		struct cop_trainer whole;
+		/* tickets by both engines, and one whose layers are not all computed alike: that is taken up, too */
+		c.engine = kind == 3 ? COP_ENGINE_SPARSE : kind == 4 ? COP_ENGINE_DENSE : COP_ENGINE_AUTO;
 		begin(&whole, &c, hidden, 1);
-		uint8_t *mask = kind == 3 ? tenth(&whole) : NULL;
+		uint8_t *mask = kind >= 3 ? tenth(&whole) : NULL;
 		if (mask)
 			rewind_with(&whole, mask);
+		if (kind == 5)
+			mix_layers(&whole);
 		run_to(&whole, whole.total_steps);
 		for (int64_t at = 1; at < whole.total_steps; at += kind ? 4 : 1) {
 			struct cop_trainer first, second;
@@ -440,6 +452,8 @@ static void test_resuming(void **state)
 				rewind_with(&first, mask);
 				rewind_with(&second, mask);
 			}
+			if (kind == 5)
+				mix_layers(&first);
 			first.progress_path = second.progress_path = progress_path;
 			first.checkpoint_seconds = 1e9;
 			second.checkpoint_seconds = 1e9;
