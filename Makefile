@@ -11,6 +11,10 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 # CUDA=0 and SLURM=0 leave a part out that would be found; CUDNN_HOME (environment) is where cuDNN is if not beside nvcc
 CUDA ?= auto
 SLURM ?= auto
+# what `check` and `sanitize` build, and tests that run, at once
+JOBS ?= $(shell nproc)
+# to make's own, but where a -j was given
+at_once = $(if $(filter --jobserver%,$(MAKEFLAGS)),,-j$(JOBS))
 
 CC = gcc
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings
@@ -94,7 +98,7 @@ demo: ## train, sweep and report on synthetic digits, in under two minutes
 
 check: ## every test: units, command line, a real SLURM cluster, sanitizers, lint
 	@tools/deps.sh build check
-	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) --no-print-directory $(at_once) all tests
 	@tests/run.sh
 
 ci: check
@@ -122,7 +126,7 @@ bench: ## coppice beside numpy and PyTorch, in turn
 	@tests/bench/run.sh
 
 sanitize: ## unit and command-line tests with the address and undefined-behaviour sanitizers, both at once
-	@$(MAKE) --no-print-directory BUILD=build/sanitize SAN=address,undefined CFLAGS='-O1 -g' tests
+	@$(MAKE) --no-print-directory $(at_once) BUILD=build/sanitize SAN=address,undefined CFLAGS='-O1 -g' tests
 	@SAN=address,undefined OMP_WAIT_POLICY=passive BUILD=build/sanitize tests/run.sh unit cli
 
 fuzz: ## libFuzzer on IDX, JSON and images, FUZZ_SECONDS (600) for each; wants clang
