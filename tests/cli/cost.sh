@@ -23,7 +23,7 @@ size() { # size NAME ARGUMENTS...: plans, runs, compares
 		near 0.3 "$(fact bytes $name.json)" "$(du -sb $name | cut -f1)"
 }
 size plain
-size conv --set model.name=resnet --set model.depth=20 --set 'model.hidden=[300,100]' --set data.glyphs.train=100 \
+size conv --set model.name=resnet --set model.depth=20 --set model.width=0.25 --set 'model.hidden=[300,100]' --set data.glyphs.train=100 \
 	--set train.epochs=1 --set train.optimizer.name=adam --set train.optimizer.lr=0.001 --set 'sweep.quantiles=[0.9]'
 size bare --set sweep.keep_weights=false --set 'model.hidden=[10]' --set train.epochs=20
 

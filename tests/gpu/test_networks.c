@@ -6,6 +6,7 @@
 #include "module.h"
 #include "nn/models.h"
 #include "random_graph.h"
+#include "sanitized.h"
 #include "trial.h"
 
 #include <math.h>
@@ -19,11 +20,6 @@
 #include <cmocka.h>
 
 static enum cop_precision precision;
-
-static uint32_t every(void)
-{
-	return getenv("SAN") ? 5 : 1;
-}
 
 /*
  * How far a tensor may be off: in fp32 by the largest difference against the largest magnitude; in bf16, where a value
@@ -186,7 +182,7 @@ static void test_drawn_networks(void **state)
 	(void)state;
 	static const int batches[] = {1, 3, 16, 17};
 	int compared = 0;
-	for (uint32_t seed = 5000; seed < 5032; seed += every())
+	for (uint32_t seed = 5000; seed < 5032; seed += every(5))
 		for (int training = 0; training < 2; training++) {
 			struct trial t;
 			trial_begin(&t, seed, 0, "drawn network");
@@ -196,7 +192,7 @@ static void test_drawn_networks(void **state)
 			compared += compare(&t, training != 0, 2000);
 		}
 	tell("drawn networks", compared);
-	assert_true(compared > 50 / (int)every());
+	assert_true(compared > 50 / (int)every(5));
 }
 
 struct by_name {

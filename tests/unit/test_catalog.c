@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "made_run.h"
+#include "sanitized.h"
 #include "sweep/catalog.h"
 
 #include <fcntl.h>
@@ -131,7 +132,7 @@ static void test_truncated(void **state)
 	struct cop_err err = {0};
 	assert_int_equal(cop_read_file(path, &text, &len, &err), 0);
 	assert_true(len > 10000);
-	for (size_t n = 0; n < len; n += n + 1 < 20 || n + 40 > len ? 1 : 331) {
+	for (size_t n = 0; n < len; n += n + 1 < 20 || n + 40 > len ? 1 : 331 * every(2)) {
 		made_run_text(path, text, n);
 		struct cop_catalog c;
 		cop_catalog_open(&c, &run);
@@ -155,7 +156,7 @@ static void test_flipped(void **state)
 	struct cop_err err = {0};
 	look_all(-1);
 	assert_int_equal(cop_read_file(path, &text, &len, &err), 0);
-	for (size_t i = 0; i < len; i += 71) {
+	for (size_t i = 0; i < len; i += 71 * every(3)) {
 		bool valid[CELLS];
 		text[i] ^= (char)(1 << i % 8);
 		made_run_text(path, text, len);
@@ -243,7 +244,7 @@ static void test_damaged_memory(void **state)
 	look_all(-1);
 	assert_int_equal(cop_read_file(path, &text, &len, &err), 0);
 	assert_true(len > 290 * 20);
-	for (size_t i = 0; i < len; i += i < 40 ? 7 : i + 25 > len ? 1 : i + 1000 > len ? len - i - 24 : 997) {
+	for (size_t i = 0; i < len; i += i < 40 ? 7 : i + 25 > len ? every(5) : i + 1000 > len ? len - i - 24 : 997) {
 		text[i] ^= 1;
 		made_run_text(path, text, len);
 		text[i] ^= 1;
