@@ -3,8 +3,8 @@
 # want a GPU. A unit test is a program, the others are scripts; each prints TAP ("ok NAME", "not ok NAME", "ok NAME #
 # SKIP why"). Scripts run in an empty folder of their own with the built program first in PATH; where SAN names
 # sanitizers, the heavy ones skip. JOBS of them run at once (as many as there are processors, 4 at most); what each says
-# is shown whole, in their order. TEST_LIMIT is how many seconds one may take (1200). The last line is 'N passed,
-# N failed, N skipped'; exits 1 on failure.
+# is shown whole, in their order; a script with a line '# alone: WHY' has nothing beside it. TEST_LIMIT is how many
+# seconds one may take (1200). The last line is 'N passed, N failed, N skipped'; exits 1 on failure.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -150,7 +150,9 @@ for group in "${groups[@]}"; do
 		for script in tests/"$group"/*.sh; do
 			name=$(basename "$script" .sh)
 			[ -e "$script" ] && [ "$(head -c 2 "$script")" = '#!' ] && grep -q '^# test:' "$script" || continue
-			run_one "$group-$name" bash "$root/$script"
+			how=run_one
+			! grep -q '^# alone: ' "$script" || how=run_alone
+			$how "$group-$name" bash "$root/$script"
 		done
 		;;
 	esac

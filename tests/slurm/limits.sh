@@ -1,5 +1,6 @@
 #!/bin/bash
 # test: a site's limits on a real cluster: arrays, bundles, throttles, full queues, two who submit, grids that grow
+# alone: which task meets a full disk first, and what it can still write there, is a matter of time
 . "$ROOT/tests/lib.sh"
 . "$ROOT/tests/slurm/common.sh"
 . "$ROOT/tests/slurm/runs.sh"
