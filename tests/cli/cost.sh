@@ -23,8 +23,8 @@ size() { # size NAME ARGUMENTS...: plans, runs, compares
 		near 0.3 "$(fact bytes $name.json)" "$(du -sb $name | cut -f1)"
 }
 size plain
-size conv --set model.name=resnet --set model.depth=20 --set model.width=0.25 --set 'model.hidden=[300,100]' --set data.glyphs.train=100 \
-	--set train.epochs=1 --set train.optimizer.name=adam --set train.optimizer.lr=0.001 --set 'sweep.quantiles=[0.9]'
+size conv --set model.name=resnet --set model.depth=20 --set model.width=0.25 --set 'model.hidden=[300,100]' \
+	--set data.glyphs.train=100 --set train.epochs=1 --set train.optimizer.name=adam --set train.optimizer.lr=0.001 --set 'sweep.quantiles=[0.9]'
 size bare --set sweep.keep_weights=false --set 'model.hidden=[10]' --set train.epochs=20
 
 # nothing is asked below the limit; beyond it somebody has to agree
@@ -70,7 +70,7 @@ for f in images_per_second threads core_hours wall_seconds bytes parameters prun
 	check "$f" awk -v v="$(fact $f history.json)" 'BEGIN { exit !(v > 0) }'
 done
 check "no GPUs" test "$(fact gpu_hours history.json)" = 0
-expect "of another network" 2 "'conv' tells nothing .*: model.name, .*model.depth differ" coppice plan e.json -o other --from-history conv
+expect "of another network" 2 "'conv' tells nothing .*: model.name, .*model.depth, model.width differ" coppice plan e.json -o other --from-history conv
 expect "of another batch" 2 "train.batch differ" coppice plan e.json -o other --from-history plain --set train.batch=31
 expect "of no run" 2 "'e.json' is no planned run|e.json" coppice plan e.json -o other --from-history e.json
 coppice plan e.json -o fresh --no-timing >/dev/null
