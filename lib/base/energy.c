@@ -1,6 +1,7 @@
 /* Energy; see energy.h. */
 #include "base/energy.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/nvml.h"
 #include "base/rapl.h"
@@ -14,31 +15,46 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The smallest counters (65 kJ) begin again after four minutes of a large processor's work. */
-enum { SAMPLE_SECONDS = 20 };
+/* The smallest counters (65 kJ) begin again after four minutes of a large processor's work; GPUs tell of a second. */
+enum { SAMPLE_SECONDS = 20, WATCH_SECONDS = 1 };
 
 struct cop_energy {
 	struct cop_rapl processors;
 	struct cop_nvml gpus;
 	double part; /* of the processors' energy that is the process's */
 	int held, together;
+	struct cop_gpu_time time;
+	double looked;        /* when the GPUs were last asked how busy they are */
 	pthread_mutex_t lock; /* of the counters */
 	pthread_cond_t over;
 	pthread_t sampler;
 	bool sampling, ending;
 };
 
+/* What they say is taken for the time since they were last asked. The lock is held. */
+static void look(struct cop_energy *e)
+{
+	double share = cop_nvml_busy(&e->gpus), now = cop_now(), passed = now - e->looked;
+	if (isfinite(share)) {
+		e->time.watched += passed;
+		e->time.busy += share * passed;
+	}
+	e->looked = now;
+}
+
 static void *sample(void *p)
 {
 	struct cop_energy *e = p;
 	struct timespec next;
+	const int period = e->gpus.watched ? WATCH_SECONDS : SAMPLE_SECONDS;
 	pthread_mutex_lock(&e->lock);
 	clock_gettime(CLOCK_MONOTONIC, &next);
 	while (!e->ending) {
-		next.tv_sec += SAMPLE_SECONDS;
+		next.tv_sec += period;
 		while (!e->ending && pthread_cond_timedwait(&e->over, &e->lock, &next) == 0)
 			;
 		(void)cop_rapl_read(&e->processors);
+		look(e);
 	}
 	pthread_mutex_unlock(&e->lock);
 	return NULL;
@@ -54,15 +70,18 @@ static void begin_sampling(struct cop_energy *e)
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_cond_init(&e->over, &steady);
 	pthread_condattr_destroy(&steady);
-	if (!e->processors.n)
+	e->looked = cop_now();
+	if (!e->processors.n && !e->gpus.watched)
 		return;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	e->sampling = pthread_create(&e->sampler, NULL, sample, e) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!e->sampling)
-		/* who cannot tell a counter that went round from one that did not has none */
-		cop_rapl_release(&e->processors);
+	if (e->sampling)
+		return;
+	/* who cannot tell a counter that went round from one that did not has none */
+	cop_rapl_release(&e->processors);
+	e->gpus.watched = false;
 }
 
 struct cop_energy *cop_energy_open(const struct cop_energy_share *s)
@@ -107,6 +126,15 @@ double cop_energy_read(struct cop_energy *e)
 	if (e->processors.n)
 		return processors + gpus;
 	return e->held ? gpus : NAN;
+}
+
+struct cop_gpu_time cop_energy_gpu_time(struct cop_energy *e)
+{
+	pthread_mutex_lock(&e->lock);
+	look(e);
+	struct cop_gpu_time t = e->time;
+	pthread_mutex_unlock(&e->lock);
+	return t;
 }
 
 double cop_energy_gpus(const struct cop_energy *e)

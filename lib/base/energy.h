@@ -7,6 +7,9 @@
  * exact where the node is full of the same work, too little where it is idle beside it. Memory, disks, fans and power
  * supplies are not counted.
  *
+ * Of GPUs it says, too, how much of the time they computed, whoever it was for: NVML's utilisation, looked at every
+ * second.
+ *
  * $COPPICE_POWERCAP is read in place of /sys/class/powercap, and $COPPICE_NVML opened in place of libnvidia-ml.so.1.
  */
 #ifndef COP_BASE_ENERGY_H
@@ -35,6 +38,15 @@ double cop_energy_read(struct cop_energy *e);
 
 /* GPUs of the process: whole ones, or the part of them that is its own where several processes share them. */
 double cop_energy_gpus(const struct cop_energy *e);
+
+/*
+ * Seconds since the beginning in which the process's GPUs told how busy they are, and how many of them they were, on
+ * average over them: busy / watched is their mean utilisation. Both 0 where there are none, or one does not tell.
+ */
+struct cop_gpu_time {
+	double watched, busy;
+};
+struct cop_gpu_time cop_energy_gpu_time(struct cop_energy *e);
 
 /* What can be counted, in words, into buf; returns how many counters there are. For `coppice doctor`. */
 int cop_energy_describe(char *buf, size_t size);

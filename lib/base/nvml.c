@@ -28,7 +28,8 @@ static bool open_library(struct cop_nvml *v)
 	    find(v->library, "nvmlDeviceGetCount_v2", &v->call.count) &&
 	    find(v->library, "nvmlDeviceGetHandleByIndex_v2", &v->call.by_index) &&
 	    find(v->library, "nvmlDeviceGetHandleByUUID", &v->call.by_uuid) &&
-	    find(v->library, "nvmlDeviceGetTotalEnergyConsumption", &v->call.energy) && v->call.init() == 0)
+	    find(v->library, "nvmlDeviceGetTotalEnergyConsumption", &v->call.energy) &&
+	    find(v->library, "nvmlDeviceGetUtilizationRates", &v->call.rates) && v->call.init() == 0)
 		return true;
 	if (v->library)
 		dlclose(v->library);
@@ -94,11 +95,15 @@ int cop_nvml_open(struct cop_nvml *v, const char *visible, int most)
 	if (!open_library(v))
 		return 0;
 	bool good = visible ? find_visible(v, visible) : find_first(v, most);
-	for (int i = 0; i < v->n && good; i++)
-		good = v->call.energy(v->device[i], &v->first[i]) == 0;
+	v->metered = v->watched = true;
+	for (int i = 0; i < v->n && good; i++) {
+		struct cop_nvml_rates rates;
+		v->metered &= v->call.energy(v->device[i], &v->first[i]) == 0;
+		v->watched &= v->call.rates(v->device[i], &rates) == 0;
+	}
 	if (!good || !v->n)
 		cop_nvml_release(v);
-	return v->n;
+	return v->metered ? v->n : 0;
 }
 
 void cop_nvml_release(struct cop_nvml *v)
@@ -112,7 +117,7 @@ void cop_nvml_release(struct cop_nvml *v)
 
 double cop_nvml_read(struct cop_nvml *v)
 {
-	double joules = v->n ? 0 : NAN;
+	double joules = v->metered ? 0 : NAN;
 	for (int i = 0; i < v->n; i++) {
 		unsigned long long now = 0;
 		/* it is behind where it was after the driver was loaded again */
@@ -121,4 +126,16 @@ double cop_nvml_read(struct cop_nvml *v)
 		joules += 1e-3 * (double)(now - v->first[i]);
 	}
 	return joules;
+}
+
+double cop_nvml_busy(const struct cop_nvml *v)
+{
+	double percent = v->watched ? 0 : NAN;
+	for (int i = 0; i < v->n; i++) {
+		struct cop_nvml_rates rates = {0};
+		if (v->call.rates(v->device[i], &rates) != 0)
+			return NAN;
+		percent += fmin(100, rates.gpu);
+	}
+	return percent / 100 / v->n;
 }

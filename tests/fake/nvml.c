@@ -1,6 +1,7 @@
 /*
- * Stands in for libnvidia-ml.so.1: devices and their millijoules are what the file $FAKE_NVML says, a line a device:
- * "UUID MILLIJOULES", a negative number for a device that keeps no count. Without the file it does not start.
+ * Stands in for libnvidia-ml.so.1: devices, their millijoules and how busy they are is what the file $FAKE_NVML says, a
+ * line a device: "UUID MILLIJOULES PERCENT", a negative number for a device that does not tell; so does one without the
+ * last. Without the file it does not start.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +14,12 @@ enum { DEVICES = 8 };
 
 struct nvmlDevice_st {
 	char uuid[64];
-	long long millijoules;
+	long long millijoules, percent;
 };
+
+typedef struct {
+	unsigned gpu, memory;
+} nvmlUtilization_t;
 
 int nvmlInit_v2(void);
 int nvmlShutdown(void);
@@ -22,6 +27,7 @@ int nvmlDeviceGetCount_v2(unsigned *n);
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device);
 int nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device);
 int nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoules);
+int nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates);
 
 static struct nvmlDevice_st devices[DEVICES];
 static unsigned ndevices, begun;
@@ -38,6 +44,7 @@ static int look(void)
 		size_t n = strcspn(line, " ");
 		snprintf(d->uuid, sizeof(d->uuid), "%.*s", (int)n, line);
 		d->millijoules = strtoll(line + n, &end, 10);
+		d->percent = *end == ' ' ? strtoll(end, NULL, 10) : -1;
 	}
 	fclose(f);
 	return SUCCESS;
@@ -87,5 +94,15 @@ int nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long 
 	if (device->millijoules < 0)
 		return NOT_SUPPORTED;
 	*millijoules = (unsigned long long)device->millijoules;
+	return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates)
+{
+	if (!begun || look() != SUCCESS)
+		return UNINITIALIZED;
+	if (device->percent < 0)
+		return NOT_SUPPORTED;
+	*rates = (nvmlUtilization_t){(unsigned)device->percent, 0};
 	return SUCCESS;
 }

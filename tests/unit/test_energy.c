@@ -1,6 +1,7 @@
 /* Counters of energy: folders made up like those of Linux, and a library that stands in for NVML. */
 #include "base/energy.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/nvml.h"
 
@@ -214,12 +215,75 @@ static void test_gpus_that_are_not_counted(void **state)
 	cop_energy_free(e);
 }
 
+/* The mean of what the GPUs say; the same however often it is asked for, and whatever counts of energy there are. */
+static void test_how_busy(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int promised;
+		double busy; /* NaN: not known */
+	} of[] = {
+		{"GPU-a 500 37\n", 1, 0.37},
+		{"GPU-a 500 30\nGPU-b 1 80\n", 2, 0.55},
+		{"GPU-a -1 100\n", 1, 1},
+		{"GPU-a 500 0\n", 1, 0},
+		{"GPU-a 500 400\n", 1, 1},
+		{"GPU-a 500 -1\n", 1, NAN},
+		{"GPU-a 500 7\nGPU-b 1 -1\n", 2, NAN},
+		{"GPU-a 500 50\n", 0, NAN},
+	};
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		gpus(of[i].text);
+		double begun = cop_now();
+		struct cop_energy *e = begin(1, of[i].promised, 3);
+		for (int k = 0; k < 3; k++) {
+			usleep(5000);
+			struct cop_gpu_time t = cop_energy_gpu_time(e);
+			bool all = t.watched > 0.0049 * (k + 1) && t.watched <= cop_now() - begun;
+			assert_true(isnan(of[i].busy) ? t.watched == 0 : all);
+			assert_near(t.busy, isnan(of[i].busy) ? 0 : of[i].busy * t.watched, 1e-12);
+		}
+		cop_energy_free(e);
+	}
+}
+
+/* Without anybody asking, each moment counts for what was said then; one in which nothing was said does not count. */
+static void test_how_busy_over_time(void **state)
+{
+	(void)state;
+	drop_zone("intel-rapl:0"); /* so that it is for the GPUs that there is a thread */
+	drop_zone("intel-rapl:1");
+	gpus("GPU-a 500 100\n");
+	double before = cop_now();
+	struct cop_energy *e = begin(1, 1, 0);
+	double begun = cop_now();
+	usleep(2500000); /* asked after 1 s and 2 s */
+	gpus("GPU-a 500 0\n");
+	double least = cop_now() - begun;
+	struct cop_gpu_time t = cop_energy_gpu_time(e), later;
+	assert_true(t.watched >= least && t.watched <= cop_now() - before);
+	assert_true(t.busy > 0.99 && t.busy < t.watched - 0.1);
+	gpus("GPU-a 500 -1\n");
+	usleep(10000);
+	later = cop_energy_gpu_time(e);
+	assert_true(later.watched == t.watched && later.busy == t.busy);
+	gpus("GPU-a 500 50\n");
+	usleep(10000);
+	later = cop_energy_gpu_time(e);
+	assert_true(later.watched - t.watched > 0.0099);
+	assert_near(later.busy - t.busy, 0.5 * (later.watched - t.watched), 1e-9);
+	cop_energy_free(e);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_packages, set_up),
 		cmocka_unit_test_setup(test_what_cannot_be_read, set_up),
 		cmocka_unit_test_setup(test_gpus, set_up),
+		cmocka_unit_test_setup(test_how_busy, set_up),
+		cmocka_unit_test_setup(test_how_busy_over_time, set_up),
 		cmocka_unit_test_setup(test_gpus_that_are_not_counted, set_up),
 	};
 	if (!mkdtemp(folder))
