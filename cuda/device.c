@@ -48,10 +48,45 @@ static double gib(size_t bytes)
 	return (double)bytes / (1 << 30);
 }
 
+/* Room for one more block. */
+static int make_room(struct cop_cuda_device *d, struct cop_err *err)
+{
+	enum { MORE = 64 };
+	if (d->nblocks < d->block_room)
+		return 0;
+	struct cop_cuda_block *more = realloc(d->block, (d->block_room + MORE) * sizeof(*more));
+	if (!more)
+		return cop_cuda_fail(err, COP_EFAILED, "out of memory");
+	d->block = more;
+	d->block_room += MORE;
+	return 0;
+}
+
+static void add_block(struct cop_cuda_device *d, const void *p, size_t bytes)
+{
+	d->block[d->nblocks++] = (struct cop_cuda_block){p, bytes};
+	d->bytes += bytes;
+	if (d->bytes > d->most)
+		d->most = d->bytes;
+}
+
+static void drop_block(struct cop_cuda_device *d, const void *p)
+{
+	for (size_t i = 0; i < d->nblocks; i++)
+		if (d->block[i].p == p) {
+			d->bytes -= d->block[i].bytes;
+			d->block[i] = d->block[--d->nblocks];
+			return;
+		}
+}
+
 int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err)
 {
 	size_t free_bytes = 0, total = 0;
 	*p = NULL;
+	int rc = make_room(now, err);
+	if (rc)
+		return rc;
 	cudaError_t e = cudaMalloc(p, bytes ? bytes : 1);
 	if (e == cudaErrorMemoryAllocation) {
 		cudaGetLastError(); /* which it leaves behind */
@@ -60,7 +95,9 @@ int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err
 				     "out of GPU memory: %.2f GiB are wanted for %s, %.2f GiB of %.2f GiB are free",
 				     gib(bytes), what, gib(free_bytes), gib(total));
 	}
-	int rc = check(e, "cudaMalloc", err);
+	rc = check(e, "cudaMalloc", err);
+	if (!rc)
+		add_block(now, *p, bytes);
 	if (!rc && bytes)
 		rc = check(cudaMemsetAsync(*p, 0, bytes, now->lane[0]), "cudaMemset", err);
 	/* copies ahead are not in the queue, and would be zeroed where they come first */
@@ -71,8 +108,10 @@ int cop_cuda_alloc(void **p, size_t bytes, const char *what, struct cop_err *err
 
 void cop_cuda_release(void *p)
 {
-	if (p)
-		cop_cuda_note(now, cudaFree(p), "cudaFree");
+	if (!p)
+		return;
+	drop_block(now, p);
+	cop_cuda_note(now, cudaFree(p), "cudaFree");
 }
 
 /*
@@ -281,6 +320,13 @@ static int memory(size_t *free_bytes, size_t *total, struct cop_err *err)
 	return check(cudaMemGetInfo(free_bytes, total), "cudaMemGetInfo", err);
 }
 
+static size_t most(bool anew)
+{
+	if (anew)
+		now->most = now->bytes;
+	return now->most;
+}
+
 static int open_group(struct cop_group **g, int ranks, struct cop_err *err)
 {
 	return cop_group_open(g, now->choice.index, ranks, err);
@@ -309,6 +355,7 @@ const struct cop_queue cop_cuda_queue = {
 	.replay = replay,
 	.release_record = release_record,
 	.memory = memory,
+	.most = most,
 	.beside = cop_cuda_beside,
 	.open_group = open_group,
 	.close_group = cop_group_close,
@@ -355,6 +402,7 @@ void cop_cuda_device_close(struct cop_cuda_device *d)
 		cudaStreamDestroy(d->copies);
 	if (d->copied)
 		cudaEventDestroy(d->copied);
+	free(d->block);
 	if (now == d)
 		now = NULL;
 }

@@ -12,6 +12,12 @@
 
 #include <cuda_runtime_api.h>
 
+/* Memory of the device's that was allocated. */
+struct cop_cuda_block {
+	const void *p;
+	size_t bytes;
+};
+
 struct cop_cuda_device {
 	struct cop_device_choice choice;
 	char name[COP_CUDA_TEXT];
@@ -29,6 +35,8 @@ struct cop_cuda_device {
 	char *scratch;
 	size_t scratch_bytes;
 	int scratch_lanes;
+	struct cop_cuda_block *block;            /* (nblocks), room for block_room */
+	size_t nblocks, block_room, bytes, most; /* most: that `bytes`, of all blocks, has been */
 	/* The weights that products read in a narrower form, see struct cop_backend. */
 	const float *full;
 	const char *narrow;

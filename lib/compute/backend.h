@@ -202,6 +202,11 @@ struct cop_queue {
 
 	/* Bytes that are free on the device, and all it has. */
 	int (*memory)(size_t *free, size_t *total, struct cop_err *err);
+	/*
+	 * The most bytes that were allocated at once, on the thread's device, since it was asked `anew`, or else since
+	 * it was opened; workspace counts, what the device's libraries take for themselves does not.
+	 */
+	size_t (*most)(bool anew);
 
 	/*
 	 * Ranks; NULL where the device cannot. Rank 0 is some device, and rank k the k-th after it: beside() opens it

@@ -8,7 +8,7 @@
 #include "base/module.h"
 #include "compute/backend.h"
 
-enum { COP_CUDA_INTERFACE = 3, COP_CUDA_TEXT = 160 };
+enum { COP_CUDA_INTERFACE = 4, COP_CUDA_TEXT = 160 };
 
 /* What was found, a line each; "" where there is nothing to say. */
 struct cop_cuda_found {
