@@ -10,16 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is summed up so far: attributes of the root, in this order in the digest. */
-enum { SUMS = 9 };
-static const char *const sum_names[SUMS] = {"sum_loss", "sum_top1", "sum_top5", "sum_images", "seconds",
-					    "stepping", "waiting",  "images",   "joules"};
+/*
+ * What is summed up so far: attributes of the root, in this order in the digest. Files of before there were the last
+ * ones have neither them nor their part of the digest.
+ */
+enum { FIRST_SUMS = 9, SUMS = 12 };
+static const char *const sum_names[SUMS] = {"sum_loss", "sum_top1",    "sum_top5", "sum_images",
+					    "seconds",  "stepping",    "waiting",  "images",
+					    "joules",   "gpu_watched", "gpu_busy", "gpu_memory"};
 
 /* Of what a progress file holds beside the checkpoint. */
-static uint64_t progress_digest(const struct cop_history *h, const char *identity, const double sum[SUMS])
+static uint64_t progress_digest(const struct cop_history *h, const char *identity, const double *sum, size_t nsums)
 {
 	uint64_t hash = cop_hash(COP_HASH_START, identity, strlen(identity));
-	hash = cop_hash(hash, sum, SUMS * sizeof(*sum));
+	hash = cop_hash(hash, sum, nsums * sizeof(*sum));
 	return cop_hash(hash, h->row, h->n * sizeof(*h->row));
 }
 
@@ -36,9 +40,11 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 		rc = cop_history_store(f, "history", &t->history, err);
 	if (!rc)
 		rc = cop_h5_put_str(f, "/", "identity", identity_of(t), err);
+	struct cop_gpu_time gpu = cop_trainer_gpu_time(t);
 	const double sum[SUMS] = {
 		t->sums.loss, (double)t->sums.top1, (double)t->sums.top5, (double)t->sums.images, t->seconds,
-		t->stepping,  t->waiting,           (double)t->images,    cop_trainer_joules(t)};
+		t->stepping,  t->waiting,           (double)t->images,    cop_trainer_joules(t),  gpu.watched,
+		gpu.busy,     cop_trainer_memory(t)};
 	for (size_t i = 0; i < SUMS && !rc; i++)
 		rc = cop_h5_put_f64(f, "/", sum_names[i], sum[i], err);
 	if (!rc && t->whole) {
@@ -46,7 +52,7 @@ static int store_progress(struct cop_h5 *f, struct cop_trainer *t, struct cop_er
 		rc = cop_h5_put_str(f, "/", "whole_layers", whole, err);
 		free(whole);
 	}
-	return rc ? rc : cop_digest_store(f, "history", progress_digest(&t->history, identity_of(t), sum), err);
+	return rc ? rc : cop_digest_store(f, "history", progress_digest(&t->history, identity_of(t), sum, SUMS), err);
 }
 
 int cop_trainer_save(struct cop_trainer *t, struct cop_err *err)
@@ -83,6 +89,15 @@ static int check_identity(struct cop_h5 *f, const struct cop_trainer *t, const s
 	return rc;
 }
 
+static int load_sums(struct cop_h5 *f, const struct cop_trainer *t, struct progress *p, struct cop_err *err)
+{
+	size_t n = cop_h5_has_attr(f, "/", sum_names[FIRST_SUMS]) ? SUMS : FIRST_SUMS;
+	int rc = 0;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = cop_h5_get_f64(f, "/", sum_names[i], &p->sum[i], err);
+	return rc ? rc : cop_digest_check(f, "history", progress_digest(&p->history, identity_of(t), p->sum, n), err);
+}
+
 static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_err *err)
 {
 	struct cop_h5 *f;
@@ -94,10 +109,8 @@ static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_e
 		rc = check_identity(f, t, p, err);
 	if (!rc)
 		rc = cop_history_load(f, "history", &p->history, err);
-	for (size_t i = 0; i < SUMS && !rc; i++)
-		rc = cop_h5_get_f64(f, "/", sum_names[i], &p->sum[i], err);
 	if (!rc)
-		rc = cop_digest_check(f, "history", progress_digest(&p->history, identity_of(t), p->sum), err);
+		rc = load_sums(f, t, p, err);
 	if (!rc && cop_h5_has_attr(f, "/", "whole_layers"))
 		rc = cop_h5_get_str(f, "/", "whole_layers", &p->whole, err);
 	cop_h5_close(f);
@@ -113,6 +126,8 @@ static void take_sums(struct cop_trainer *t, const double sum[SUMS])
 	t->waiting = sum[6];
 	t->images = (int64_t)sum[7];
 	t->joules = sum[8];
+	t->gpu_time = (struct cop_gpu_time){sum[9], sum[10]};
+	t->gpu_memory = sum[11] > 0 ? sum[11] : 0;
 }
 
 /* The bits that follow are those of the attempt before only if each layer is computed as it was. */

@@ -182,7 +182,8 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 void cop_trainer_restart(struct cop_trainer *t)
 {
 	t->step = t->images = 0;
-	t->seconds = t->stepping = t->waiting = t->joules = 0;
+	t->seconds = t->stepping = t->waiting = t->joules = t->gpu_memory = 0;
+	t->gpu_time = (struct cop_gpu_time){0};
 	t->sums = (struct cop_loss){0};
 	cop_history_release(&t->history);
 	for (size_t s = 0; s < t->nslots; s++)
@@ -392,6 +393,26 @@ double cop_trainer_speed(const struct cop_trainer *t)
 double cop_trainer_joules(const struct cop_trainer *t)
 {
 	return t->energy ? t->joules + cop_energy_read(t->energy) : NAN;
+}
+
+struct cop_gpu_time cop_trainer_gpu_time(const struct cop_trainer *t)
+{
+	struct cop_gpu_time all = t->gpu_time, now = {0};
+	if (t->energy)
+		now = cop_energy_gpu_time(t->energy);
+	return (struct cop_gpu_time){all.watched + now.watched, all.busy + now.busy};
+}
+
+double cop_trainer_utilisation(const struct cop_trainer *t)
+{
+	struct cop_gpu_time all = cop_trainer_gpu_time(t);
+	return all.watched > 0 ? all.busy / all.watched : NAN;
+}
+
+double cop_trainer_memory(const struct cop_trainer *t)
+{
+	double now = (double)cop_on_device_most(t), most = now > t->gpu_memory ? now : t->gpu_memory;
+	return most > 0 ? most : NAN;
 }
 
 double cop_trainer_data_wait(const struct cop_trainer *t)

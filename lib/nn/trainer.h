@@ -48,7 +48,10 @@ struct cop_trainer {
 	double stepping;        /* of them, inside steps */
 	double waiting;         /* of them, until the batch was there */
 	int64_t images;         /* trained on within `stepping` */
-	double joules;          /* of attempts before this one, up to where they were saved */
+	/* of attempts before this one, up to where they were saved */
+	double joules;
+	struct cop_gpu_time gpu_time;
+	double gpu_memory; /* the most bytes; 0: none */
 	struct cop_history history;
 
 	struct cop_energy *energy;         /* of this attempt; NULL: nobody counts. The caller's */
@@ -126,6 +129,14 @@ double cop_trainer_speed(const struct cop_trainer *t);
 
 /* What all attempts took in joules; NaN where it is not known. */
 double cop_trainer_joules(const struct cop_trainer *t);
+
+/*
+ * Of all attempts: the GPUs' mean utilisation, 0 to 1, while it was told, and the most bytes of a GPU's memory that
+ * were allocated at once (of the first, where several share each batch). NaN where they are not known, or there is no
+ * GPU.
+ */
+double cop_trainer_utilisation(const struct cop_trainer *t);
+double cop_trainer_memory(const struct cop_trainer *t);
 
 /* The share of the time within steps that goes to waiting for the batch, or to making it; NaN where there was none. */
 double cop_trainer_data_wait(const struct cop_trainer *t);

@@ -51,6 +51,7 @@ static int open_loaders(struct cop_trainer *t, struct cop_err *err)
 static int init_lead(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_on_device *d = t->device;
+	t->backend->queue->most(true);
 	int rc = cop_resident_init(&d->resident, t->backend, t->data, MARGIN, err);
 	if (!rc)
 		rc = open_loaders(t, err);
@@ -86,6 +87,11 @@ int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, st
 	int rc = t->backend->queue->memory(&free_bytes, &total, err);
 	size_t room = free_bytes > MARGIN ? free_bytes - MARGIN : 0;
 	return rc ? rc : room / *each < (size_t)wanted ? (int)(room / *each) : wanted;
+}
+
+size_t cop_on_device_most(const struct cop_trainer *t)
+{
+	return t->device ? t->backend->queue->most(false) : 0;
 }
 
 static void forget_record(struct cop_trainer *t)

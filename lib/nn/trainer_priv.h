@@ -38,6 +38,9 @@ void cop_on_survivors_release(struct cop_trainer *t);
 void cop_on_survivors_changed(struct cop_trainer *t);
 void cop_on_survivors_sync(struct cop_trainer *t);
 
+/* Of all attempts, see cop_trainer_utilisation. */
+struct cop_gpu_time cop_trainer_gpu_time(const struct cop_trainer *t);
+
 struct cop_dials cop_trainer_dials(const struct cop_trainer *t);
 
 /* Adds nothing and says what is wrong where a loss is not finite. */
@@ -68,6 +71,8 @@ void cop_on_device_sums(struct cop_trainer *t);
  */
 int cop_on_device_steps(struct cop_trainer *const *t, int n, int64_t until, double *waited, struct cop_err *err)
 	COP_CHECKED;
+/* Bytes of the device's memory, at the most at once since the lead's init, by all that go beside it; 0 on the CPU. */
+size_t cop_on_device_most(const struct cop_trainer *t);
 int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
 
 /*

@@ -53,6 +53,12 @@ void cop_sheet_percent(struct cop_sheet *s, const char *name, double v)
 	add(s, name, isnan(v) ? cop_xstrdup("-") : cop_xasprintf("%.2f %%", 100 * v), number(v));
 }
 
+void cop_sheet_bytes(struct cop_sheet *s, const char *name, double v)
+{
+	char buf[COP_NUMBER_TEXT];
+	add(s, name, cop_xstrdup(isnan(v) ? "-" : cop_text_bytes(v, buf)), number(v));
+}
+
 void cop_sheet_reals(struct cop_sheet *s, const char *name, const double *v, size_t n)
 {
 	struct cop_str b = {0};

@@ -25,6 +25,7 @@ void cop_sheet_text(struct cop_sheet *s, const char *name, const char *text);
 void cop_sheet_int(struct cop_sheet *s, const char *name, int64_t v);
 void cop_sheet_real(struct cop_sheet *s, const char *name, double v, int digits); /* `digits` significant */
 void cop_sheet_percent(struct cop_sheet *s, const char *name, double v);          /* a fraction in JSON */
+void cop_sheet_bytes(struct cop_sheet *s, const char *name, double v);            /* a number in JSON */
 void cop_sheet_reals(struct cop_sheet *s, const char *name, const double *v, size_t n);
 void cop_sheet_ints(struct cop_sheet *s, const char *name, const int64_t *v, size_t n);
 void cop_sheet_json(struct cop_sheet *s, const char *name, const char *text); /* JSON text; in text mode a block */

@@ -102,7 +102,7 @@ static void add_history(struct cop_sheet *s, const struct cop_history *h)
 
 static bool is_fraction(const char *name)
 {
-	return strstr(name, "top1") || strstr(name, "top5");
+	return strstr(name, "top1") || strstr(name, "top5") || strcmp(name, "gpu_utilisation") == 0;
 }
 
 static void add_fields(struct cop_sheet *s, const struct cop_row *row)
@@ -114,6 +114,8 @@ static void add_fields(struct cop_sheet *s, const struct cop_row *row)
 			cop_sheet_int(s, d->name, *(const int64_t *)v);
 		else if (d->kind == COP_FIELD_TEXT)
 			cop_sheet_text(s, d->name, v);
+		else if (strcmp(d->name, "gpu_memory") == 0)
+			cop_sheet_bytes(s, d->name, *(const double *)v);
 		else if (is_fraction(d->name))
 			cop_sheet_percent(s, d->name, *(const double *)v);
 		else

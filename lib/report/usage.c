@@ -13,6 +13,7 @@
 /* The work of one result, a dense run's or a cell's. */
 struct work {
 	double seconds, joules, cores, gpus, began, ended; /* seconds: 0 or more */
+	double utilisation, memory;
 };
 
 /* What a damaged file may hold is worth nothing. */
@@ -23,13 +24,40 @@ static double sane(double v)
 
 static struct work work_of_cell(const struct cop_row *row)
 {
-	return (struct work){sane(row->seconds), row->joules, sane((double)row->cores),
-			     sane(row->gpus),    row->began,  row->ended};
+	return (struct work){.seconds = sane(row->seconds),
+			     .joules = row->joules,
+			     .cores = sane((double)row->cores),
+			     .gpus = sane(row->gpus),
+			     .began = row->began,
+			     .ended = row->ended,
+			     .utilisation = row->gpu_utilisation,
+			     .memory = sane(row->gpu_memory)};
 }
 
 static struct work work_of_dense(const struct cop_dense *d)
 {
-	return (struct work){sane(d->seconds), d->joules, sane((double)d->cores), sane(d->gpus), d->began, d->ended};
+	return (struct work){.seconds = sane(d->seconds),
+			     .joules = d->joules,
+			     .cores = sane((double)d->cores),
+			     .gpus = sane(d->gpus),
+			     .began = d->began,
+			     .ended = d->ended,
+			     .utilisation = d->gpu_utilisation,
+			     .memory = sane(d->gpu_memory)};
+}
+
+static void add_gpu(struct cop_usage_gpu *g, const struct work *w)
+{
+	if (w->utilisation >= 0 && w->utilisation <= 1) {
+		g->watched += w->seconds * w->gpus;
+		g->busy += w->seconds * w->gpus * w->utilisation;
+	}
+	g->memory = fmax(g->memory, w->memory);
+}
+
+double cop_usage_utilisation(const struct cop_usage_gpu *g)
+{
+	return g->watched > 0 ? g->busy / g->watched : NAN;
 }
 
 static void add_sums(struct cop_usage *u, const struct work *w)
@@ -41,6 +69,7 @@ static void add_sums(struct cop_usage *u, const struct work *w)
 		u->joules += w->joules;
 		u->metered++;
 	}
+	add_gpu(&u->gpu, w);
 }
 
 /* Gathers what was computed into w, and the cells' seconds into `seconds`; both have room for all. Returns how many. */
@@ -183,6 +212,7 @@ static void add_host(struct cop_usage *u, size_t *cap, const struct cop_row *row
 		u->host[k].joules += w.joules;
 		u->host[k].metered++;
 	}
+	add_gpu(&u->host[k].gpu, &w);
 }
 
 /* Grams of CO2 a kWh, from the experiment; 0: it names none. */
@@ -225,14 +255,30 @@ void cop_usage_release(struct cop_usage *u)
 	*u = (struct cop_usage){0};
 }
 
+const char *cop_usage_gpu_text(const struct cop_usage_gpu *g, char buf[COP_USAGE_GPU_TEXT])
+{
+	double share = cop_usage_utilisation(g);
+	char used[32] = "", most[COP_NUMBER_TEXT + 16] = "", bytes[COP_NUMBER_TEXT];
+	if (isfinite(share))
+		snprintf(used, sizeof(used), "%.0f%% utilised", 100 * share);
+	if (g->memory > 0)
+		snprintf(most, sizeof(most), "%s of memory", cop_text_bytes(g->memory, bytes));
+	*buf = '\0';
+	if (*used || *most)
+		snprintf(buf, COP_USAGE_GPU_TEXT, " (%s%s%s)", used, *used && *most ? ", " : "", most);
+	return buf;
+}
+
 void cop_usage_print(const struct cop_usage *u, FILE *out)
 {
 	char number[COP_NUMBER_TEXT], span[COP_NUMBER_TEXT], median[COP_NUMBER_TEXT], longest[COP_NUMBER_TEXT];
+	char gpu[COP_USAGE_GPU_TEXT];
 	if (!u->results)
 		return;
 	fprintf(out, "took %s core-hours", cop_text_hours(u->core_hours, number));
 	if (u->gpu_hours > 0)
-		fprintf(out, ", %s GPU-hours", cop_text_hours(u->gpu_hours, number));
+		fprintf(out, ", %s GPU-hours%s", cop_text_hours(u->gpu_hours, number),
+			cop_usage_gpu_text(&u->gpu, gpu));
 	if (u->metered)
 		fprintf(out, ", %.3g kWh", u->joules / 3.6e6);
 	if (u->metered && u->metered < u->results)
@@ -250,6 +296,12 @@ void cop_usage_print(const struct cop_usage *u, FILE *out)
 		fprintf(out, "\n");
 }
 
+static void add_gpu_json(cJSON *json, const struct cop_usage_gpu *g)
+{
+	cop_json_add_num(json, "gpu_utilisation", cop_usage_utilisation(g));
+	cop_json_add_num(json, "gpu_memory", g->memory > 0 ? g->memory : NAN);
+}
+
 cJSON *cop_usage_json(const struct cop_usage *u)
 {
 	cJSON *json = cJSON_CreateObject(), *hosts = cJSON_CreateArray();
@@ -259,6 +311,7 @@ cJSON *cop_usage_json(const struct cop_usage *u)
 	cop_json_add_num(json, "kwh", u->metered ? u->joules / 3.6e6 : NAN);
 	cop_json_add_num(json, "metered_results", (double)u->metered);
 	cop_json_add_num(json, "carbon_g", u->carbon);
+	add_gpu_json(json, &u->gpu);
 	cop_json_add_num(json, "began", u->began);
 	cop_json_add_num(json, "ended", u->ended);
 	cop_json_add_num(json, "at_once_mean", u->together);
@@ -273,6 +326,7 @@ cJSON *cop_usage_json(const struct cop_usage *u)
 		cop_json_add_num(host, "core_hours", u->host[i].core_hours);
 		cop_json_add_num(host, "gpu_hours", u->host[i].gpu_hours);
 		cop_json_add_num(host, "kwh", u->host[i].metered ? u->host[i].joules / 3.6e6 : NAN);
+		add_gpu_json(host, &u->host[i].gpu);
 		cJSON_AddItemToArray(hosts, host);
 		free(name);
 	}

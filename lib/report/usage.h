@@ -8,10 +8,24 @@
 
 enum { COP_USAGE_SLOTS = 400 };
 
+/* GPUs, of the results that tell. */
+struct cop_usage_gpu {
+	double watched, busy; /* GPU-seconds, and those of them in which they computed */
+	double memory;        /* the most bytes of one; 0: unknown */
+};
+
+/* " (87% utilised, 3.2 GB of memory)", or what of it is known, or "", into buf; returns buf. */
+enum { COP_USAGE_GPU_TEXT = 96 };
+const char *cop_usage_gpu_text(const struct cop_usage_gpu *g, char buf[COP_USAGE_GPU_TEXT]);
+
+/* Their mean utilisation, 0 to 1; NaN where no result tells. */
+double cop_usage_utilisation(const struct cop_usage_gpu *g);
+
 struct cop_usage_host {
 	char name[COP_TEXT];
 	size_t results, metered;
 	double core_hours, gpu_hours, joules; /* joules: of the metered ones */
+	struct cop_usage_gpu gpu;
 };
 
 /* Of what was computed, dense runs and cells; copies of equal cells took nothing. */
@@ -20,6 +34,7 @@ struct cop_usage {
 	double core_hours, gpu_hours; /* the time of training and measuring, times cores and GPUs */
 	double joules;                /* of the results with counters */
 	size_t metered;               /* how many those are */
+	struct cop_usage_gpu gpu;
 	double carbon;       /* grams of CO2 for `joules`; NaN where the experiment names no carbon_g_per_kwh */
 	double began, ended; /* of all, in seconds since 1970; NaN: unknown */
 	double together;     /* results computed at once, on average over that time */

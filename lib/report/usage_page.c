@@ -64,10 +64,12 @@ static void add_figure(struct cop_str *b, const struct cop_usage *u)
 
 static void add_sentence(struct cop_str *b, const struct cop_usage *u)
 {
-	char hours[COP_NUMBER_TEXT], span[COP_NUMBER_TEXT], median[COP_NUMBER_TEXT], longest[COP_NUMBER_TEXT];
+	char gpu[COP_USAGE_GPU_TEXT], hours[COP_NUMBER_TEXT], span[COP_NUMBER_TEXT], median[COP_NUMBER_TEXT],
+		longest[COP_NUMBER_TEXT];
 	cop_str_addf(b, "<p>%s core-hours", cop_text_hours(u->core_hours, hours));
 	if (u->gpu_hours > 0)
-		cop_str_addf(b, ", %s GPU-hours", cop_text_hours(u->gpu_hours, hours));
+		cop_str_addf(b, ", %s GPU-hours%s", cop_text_hours(u->gpu_hours, hours),
+			     cop_usage_gpu_text(&u->gpu, gpu));
 	if (u->metered)
 		cop_str_addf(b, ", %.3g kWh", u->joules / 3.6e6);
 	if (isfinite(u->carbon))
@@ -86,19 +88,32 @@ static void add_sentence(struct cop_str *b, const struct cop_usage *u)
 	cop_str_add(b, "</p>\n");
 }
 
+static void add_gpu(struct cop_str *b, const struct cop_usage_gpu *g)
+{
+	double share = cop_usage_utilisation(g);
+	char bytes[COP_NUMBER_TEXT];
+	if (isfinite(share))
+		cop_str_addf(b, "<td>%.0f %%</td>", 100 * share);
+	else
+		cop_str_add(b, "<td>–</td>");
+	cop_str_addf(b, "<td>%s</td>", g->memory > 0 ? cop_text_bytes(g->memory, bytes) : "–");
+}
+
 static void add_hosts(struct cop_str *b, const struct cop_usage *u)
 {
 	char hours[COP_NUMBER_TEXT];
 	if (u->nhosts < 2)
 		return;
 	cop_str_add(b, "<div class=\"scroll\"><table>\n<thead><tr><th class=\"text\">host</th><th>cells</th>"
-		       "<th>core-hours</th><th>GPU-hours</th><th>kWh</th></tr></thead>\n<tbody>\n");
+		       "<th>core-hours</th><th>GPU-hours</th><th>utilised</th><th>memory</th><th>kWh</th></tr></"
+		       "thead>\n<tbody>\n");
 	for (size_t i = 0; i < u->nhosts && i < HOSTS_SHOWN; i++) {
 		const struct cop_usage_host *h = &u->host[i];
 		cop_str_add(b, "<tr><td class=\"text\">");
 		cop_text_html(b, h->name);
 		cop_str_addf(b, "</td><td>%zu</td><td>%s</td>", h->results, cop_text_hours(h->core_hours, hours));
 		cop_str_addf(b, "<td>%s</td>", h->gpu_hours > 0 ? cop_text_hours(h->gpu_hours, hours) : "–");
+		add_gpu(b, &h->gpu);
 		if (h->metered)
 			cop_str_addf(b, "<td>%.3g</td></tr>\n", h->joules / 3.6e6);
 		else

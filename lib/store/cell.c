@@ -7,6 +7,7 @@
 #include "store/digest.h"
 #include "store/row_fields.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +27,13 @@ const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
 /* More epochs, or layers, than anybody trains: a damaged size must not ask for all memory. */
 enum { ROWS_MAX = 10000000 };
 
-#define FIELD(kind, name)                                   \
-	{                                                   \
-#name, kind, offsetof(struct cop_row, name) \
+#define FIELD(kind, name)                                          \
+	{                                                          \
+#name, kind, offsetof(struct cop_row, name), false \
+	}
+#define LATER_FIELD(name)                                                  \
+	{                                                                  \
+#name, COP_FIELD_F64, offsetof(struct cop_row, name), true \
 	}
 const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_I64, index),     FIELD(COP_FIELD_I64, replicate),
@@ -42,6 +47,7 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_F64, began),
 	FIELD(COP_FIELD_F64, ended),     FIELD(COP_FIELD_F64, joules),
 	FIELD(COP_FIELD_I64, cores),     FIELD(COP_FIELD_F64, gpus),
+	LATER_FIELD(gpu_utilisation),    LATER_FIELD(gpu_memory),
 	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
 	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
 };
@@ -118,14 +124,19 @@ int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *e
 	return rc;
 }
 
-static int get_row(struct cop_h5 *f, struct cop_row *row, struct cop_err *err)
+/* *lacking: bit i: the file is older than field i. */
+static int get_row(struct cop_h5 *f, struct cop_row *row, uint64_t *lacking, struct cop_err *err)
 {
 	int rc = 0;
+	*lacking = 0;
 	for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
 		const struct cop_row_field *d = &cop_row_fields[i];
 		void *v = (char *)row + d->offset;
 		char *text = NULL;
-		if (d->kind == COP_FIELD_I64)
+		if (d->later && !cop_h5_has_attr(f, "/", d->name)) {
+			*(double *)v = NAN;
+			*lacking |= (uint64_t)1 << i;
+		} else if (d->kind == COP_FIELD_I64)
 			rc = cop_h5_get_i64(f, "/", d->name, v, err);
 		else if (d->kind == COP_FIELD_F64)
 			rc = cop_h5_get_f64(f, "/", d->name, v, err);
@@ -196,15 +207,17 @@ int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count 
 	return 0;
 }
 
-/* Over all that cop_cell_read gives: what is too small for a checksum of its own, or an attribute, has none in HDF5. */
-static uint64_t digest(const struct cop_cell *c)
+/* Over all that cop_cell_read finds in the file: what is too small for a checksum of its own, or an attribute, has none
+ * in HDF5. */
+static uint64_t digest(const struct cop_cell *c, uint64_t lacking)
 {
 	const char *hash = c->hash ? c->hash : "";
 	uint64_t h = cop_hash(COP_HASH_START, hash, strlen(hash));
 	for (size_t i = 0; i < cop_row_nfields; i++) {
 		const struct cop_row_field *d = &cop_row_fields[i];
 		const char *v = (const char *)&c->row + d->offset;
-		h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strnlen(v, COP_TEXT - 1) : 8);
+		if (!(lacking >> i & 1))
+			h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strnlen(v, COP_TEXT - 1) : 8);
 	}
 	h = cop_hash(h, c->history.row, c->history.n * sizeof(*c->history.row));
 	for (size_t i = 0; i < c->nlayers; i++) {
@@ -217,7 +230,7 @@ static uint64_t digest(const struct cop_cell *c)
 
 int cop_cell_store_digest(struct cop_h5 *f, const struct cop_cell *c, struct cop_err *err)
 {
-	return cop_digest_store(f, "/", digest(c), err);
+	return cop_digest_store(f, "/", digest(c, 0), err);
 }
 
 static int fill_file(struct cop_h5 *f, const struct cop_cell *c, const char *experiment, const struct cop_layout *l,
@@ -263,11 +276,12 @@ int cop_cell_write(const char *path, const struct cop_cell *c, const char *exper
 int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
 {
 	struct cop_h5 *f;
+	uint64_t lacking;
 	*c = (struct cop_cell){0};
 	int rc = cop_h5_open(&f, path, COP_CELL_FORMAT, err);
 	if (rc)
 		return rc;
-	rc = get_row(f, &c->row, err);
+	rc = get_row(f, &c->row, &lacking, err);
 	if (!rc)
 		rc = cop_h5_get_str(f, "/", "experiment_hash", &c->hash, err);
 	if (!rc)
@@ -275,7 +289,7 @@ int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err)
 	if (!rc)
 		rc = cop_layers_load(f, "layers", &c->layer, &c->nlayers, err);
 	if (!rc)
-		rc = cop_digest_check(f, "/", digest(c), err);
+		rc = cop_digest_check(f, "/", digest(c, lacking), err);
 	cop_h5_close(f);
 	if (rc)
 		cop_cell_release(c);

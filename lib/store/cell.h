@@ -19,12 +19,14 @@ struct cop_row {
 	int64_t reset_step, total, nnz;
 	double test_top1, test_top5, test_loss, val_top1;
 	double seconds, images_per_second;
-	double data_wait; /* share of the time within steps that went to waiting for images */
-	double began;     /* when its first attempt began, in seconds since 1970 */
-	double ended;     /* when its last one had its result */
-	double joules;    /* of the processors and GPUs, over all restarts; NaN where no counter tells */
-	int64_t cores;    /* threads that it had, no more than there were cores for it; of the last attempt */
-	double gpus;      /* that were its own; a part of one where cells share it */
+	double data_wait;       /* share of the time within steps that went to waiting for images */
+	double began;           /* when its first attempt began, in seconds since 1970 */
+	double ended;           /* when its last one had its result */
+	double joules;          /* of the processors and GPUs, over all restarts; NaN where no counter tells */
+	int64_t cores;          /* threads that it had, no more than there were cores for it; of the last attempt */
+	double gpus;            /* that were its own; a part of one where cells share it */
+	double gpu_utilisation; /* of these, whoever used them: the mean share of the time in which they computed */
+	double gpu_memory; /* the most bytes of a GPU's that its process had allocated at once, over all restarts */
 	int64_t restarts;
 	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
 };

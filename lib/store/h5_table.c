@@ -4,6 +4,7 @@
 #include "base/mem.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { CHUNK_BYTES = 1 << 15 };
 
@@ -82,6 +83,19 @@ int cop_h5_table_read(struct cop_h5 *f, const char *path, hid_t type, size_t mos
 	*n = rc ? 0 : (size_t)count;
 	cop_h5_close_all((hid_t[]){space, set}, 2);
 	return rc;
+}
+
+bool cop_h5_table_has(struct cop_h5 *f, const char *path, const char *field)
+{
+	hid_t set = open_table(f, path), is = set < 0 ? -1 : H5Dget_type(set);
+	bool has = is < 0;
+	for (int i = 0; is >= 0 && H5Tget_class(is) == H5T_COMPOUND && i < H5Tget_nmembers(is) && !has; i++) {
+		char *name = H5Tget_member_name(is, (unsigned)i);
+		has = name && strcmp(name, field) == 0;
+		H5free_memory(name);
+	}
+	cop_h5_close_all((hid_t[]){is, set}, 2);
+	return has;
 }
 
 bool cop_h5_table_is(struct cop_h5 *f, const char *path, hid_t type)

@@ -21,6 +21,9 @@ int cop_h5_table_write(struct cop_h5 *f, const char *path, hid_t type, const voi
 int cop_h5_table_read(struct cop_h5 *f, const char *path, hid_t type, size_t most, void *rows, size_t *n,
 		      struct cop_err *err) COP_CHECKED;
 
+/* Whether a table has such a field; what cannot be found out counts as there. */
+bool cop_h5_table_has(struct cop_h5 *f, const char *path, const char *field);
+
 /* Whether there is a table of exactly this type. */
 bool cop_h5_table_is(struct cop_h5 *f, const char *path, hid_t type);
 

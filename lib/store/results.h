@@ -13,7 +13,7 @@
 struct cop_dense {
 	int64_t replicate, total; /* total: prunable weights */
 	double test_top1, test_top5, test_loss, val_top1, seconds, images_per_second, data_wait;
-	double began, ended, joules, gpus; /* as of a cell */
+	double began, ended, joules, gpus, gpu_utilisation, gpu_memory; /* as of a cell */
 	int64_t cores;
 	struct cop_history history;
 };

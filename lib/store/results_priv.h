@@ -26,10 +26,11 @@ enum { COP_GROUP_NAME = 32 };
 void cop_results_groups(int64_t index, char history[COP_GROUP_NAME], char layers[COP_GROUP_NAME]);
 
 /* The numbers of a dense run, which are attributes of its group. */
-enum { COP_DENSE_REALS = 11, COP_DENSE_COUNTS = 2 };
+enum { COP_DENSE_REALS = 13, COP_DENSE_COUNTS = 2 };
 extern const struct cop_dense_field {
 	const char *name;
 	size_t offset;
+	bool later; /* as of struct cop_row_field */
 } cop_dense_reals[COP_DENSE_REALS], cop_dense_counts[COP_DENSE_COUNTS];
 
 #endif

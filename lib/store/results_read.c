@@ -5,6 +5,7 @@
 #include "store/row_fields.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* A fixed-length string that fills its field has no end in the file. */
@@ -15,12 +16,25 @@ static void end_texts(struct cop_row *row)
 			((char *)row)[cop_row_fields[i].offset + COP_TEXT - 1] = '\0';
 }
 
+/* What the table has no column for. */
+static void fill_in(struct cop_h5 *f, struct cop_row *rows, size_t n)
+{
+	for (size_t i = 0; i < cop_row_nfields; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		if (!d->later || cop_h5_table_has(f, "cells", d->name))
+			continue;
+		for (size_t k = 0; k < n; k++)
+			*(double *)(void *)((char *)&rows[k] + d->offset) = NAN;
+	}
+}
+
 int cop_results_rows(struct cop_h5 *f, struct cop_row **rows, size_t *n, struct cop_err *err)
 {
 	hid_t type = cop_row_type();
 	*rows = NULL;
 	int rc = cop_h5_table_read(f, "cells", type, COP_RESULTS_MAX, rows, n, err);
 	H5Tclose(type);
+	fill_in(f, *rows, *n);
 	for (size_t i = 0; i < *n; i++)
 		end_texts(&(*rows)[i]);
 	return rc;
@@ -63,9 +77,12 @@ static int load_missing(struct cop_h5 *f, struct cop_results *r, struct cop_err 
 static int load_dense(struct cop_h5 *f, const char *group, struct cop_dense *d, struct cop_err *err)
 {
 	int rc = cop_history_load(f, group, &d->history, err);
-	for (size_t i = 0; i < COP_DENSE_REALS && !rc; i++)
-		rc = cop_h5_get_f64(f, group, cop_dense_reals[i].name,
-				    (double *)(void *)((char *)d + cop_dense_reals[i].offset), err);
+	for (size_t i = 0; i < COP_DENSE_REALS && !rc; i++) {
+		double *v = (double *)(void *)((char *)d + cop_dense_reals[i].offset);
+		*v = NAN;
+		if (!cop_dense_reals[i].later || cop_h5_has_attr(f, group, cop_dense_reals[i].name))
+			rc = cop_h5_get_f64(f, group, cop_dense_reals[i].name, v, err);
+	}
 	for (size_t i = 0; i < COP_DENSE_COUNTS && !rc; i++)
 		rc = cop_h5_get_i64(f, group, cop_dense_counts[i].name,
 				    (int64_t *)(void *)((char *)d + cop_dense_counts[i].offset), err);

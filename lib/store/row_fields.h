@@ -11,6 +11,7 @@ struct cop_row_field {
 	const char *name;
 	enum cop_field_kind kind;
 	size_t offset;
+	bool later; /* an F64 that files of before it was there lack: NaN then */
 };
 
 extern const struct cop_row_field cop_row_fields[];

@@ -220,6 +220,8 @@ static int gather_dense(struct gathering *g, int64_t replicate, struct cop_err *
 		.joules = c.row.joules,
 		.cores = c.row.cores,
 		.gpus = c.row.gpus,
+		.gpu_utilisation = c.row.gpu_utilisation,
+		.gpu_memory = c.row.gpu_memory,
 		.history = c.history,
 	};
 	int rc = cop_results_add_dense(g->writer, &d, err);

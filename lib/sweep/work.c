@@ -42,18 +42,39 @@ static int claim(struct cop_job_work *w, struct cop_err *err)
 	return cop_work_check(w, err);
 }
 
-/* The trainer, with data of its own or beside the lead's. */
-static int begin_trainer(struct cop_job_work *w, int64_t replicate, struct cop_job_work *lead,
-			 const struct cop_work_options *o, struct cop_err *err)
+/* GPUs that are the work's: those that the task was promised, and at the least those that it computes with. */
+static int gpus_of(const struct cop_job_work *w, const struct cop_backend *backend)
 {
 	const struct cop_experiment *e = &w->run->experiment;
-	const struct cop_backend *backend;
+	int64_t gpus = w->dense ? cop_experiment_dense_gpus(e) : e->slurm.gpus;
+	int64_t used = !backend || !backend->queue ? 0 : w->train.ranks > 1 ? w->train.ranks : 1;
+	return (int)(gpus > used ? gpus : used);
+}
+
+/* The backend, and from then on what is counted of the machine; the counters are there where the backend is not. */
+static int begin_engine(struct cop_job_work *w, const struct cop_job_work *lead, const struct cop_work_options *o,
+			const struct cop_backend **backend, struct cop_err *err)
+{
+	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)w->run->experiment.device.threads);
+	int cores = cop_cpu_count(), rc = 0;
+	w->cores = threads < cores ? threads : cores;
+	*backend = lead ? lead->trainer.backend : NULL;
+	if (!lead)
+		rc = cop_backend_open(&w->run->experiment.device.choice, backend, err);
+	w->energy = cop_energy_open(
+		&(struct cop_energy_share){.cores = w->cores, .gpus = gpus_of(w, *backend), .together = o->together});
+	return rc;
+}
+
+/* The trainer, with data of its own or beside the lead's. */
+static int begin_trainer(struct cop_job_work *w, int64_t replicate, struct cop_job_work *lead,
+			 const struct cop_backend *backend, const struct cop_work_options *o, struct cop_err *err)
+{
+	const struct cop_experiment *e = &w->run->experiment;
 	cop_staging_open(&w->staging, e->device.stage, o->stop);
 	if (lead)
 		return cop_trainer_init_beside(&w->trainer, &e->model, &lead->trainer, err);
 	int rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
-	if (!rc)
-		rc = cop_backend_open(&e->device.choice, &backend, err);
 	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &w->train, &w->data, backend, replicate, err);
 }
 
@@ -61,6 +82,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 		   struct cop_job_work *lead, const struct cop_work_options *o, struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
+	const struct cop_backend *backend = NULL;
 	*w = (struct cop_job_work){.run = r, .dense = dense, .number = number};
 	w->train = cop_experiment_training(e, dense);
 	snprintf(w->what, sizeof(w->what), "%s %lld", dense ? "dense run" : "cell", (long long)number);
@@ -68,13 +90,10 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	w->state_path = cop_run_state(r, dense, number);
 	w->progress_path = cop_run_progress(r, dense, number);
 	int rc = claim(w, err);
-	int threads = cop_cpu_set_threads(o->threads ? o->threads : (int)e->device.threads), cores = cop_cpu_count();
-	w->cores = threads < cores ? threads : cores;
-	int gpus = (int)(dense ? cop_experiment_dense_gpus(e) : e->slurm.gpus);
-	w->energy = cop_energy_open(
-		&(struct cop_energy_share){.cores = w->cores, .gpus = gpus, .together = o->together});
 	if (!rc)
-		rc = begin_trainer(w, replicate, lead, o, err);
+		rc = begin_engine(w, lead, o, &backend, err);
+	if (!rc)
+		rc = begin_trainer(w, replicate, lead, backend, o, err);
 	struct cop_trainer *t = &w->trainer;
 	t->energy = w->energy;
 	t->experiment = r->text;
@@ -108,6 +127,8 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->data_wait = cop_trainer_data_wait(t);
 	row->joules = cop_trainer_joules(t);
 	row->gpus = cop_energy_gpus(w->energy);
+	row->gpu_utilisation = cop_trainer_utilisation(t);
+	row->gpu_memory = cop_trainer_memory(t);
 	row->cores = w->cores;
 	row->restarts = w->state.attempts - 1;
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);

@@ -83,6 +83,8 @@ killed=0
 for turn in 1 2 3; do hit 0.0$turn killed/state/dense-0.h5 coppice train killed; done
 expect "killed $killed times, the dense run comes to its end" 0 '' coppice train killed
 check "with the same bits" same_dense 4 conv-gpu killed
+most() { coppice show "$1/dense/0/result.h5" --json | grep '"gpu_memory":[[:space:]]*[1-9]'; }
+check "and the same memory" [ "$(most conv-gpu)" = "$(most killed)" ]
 [ $killed -ge 1 ] || [ $real = 1 ] || no "it was never killed"
 
 # four cells in one process, which begin at two steps
@@ -135,6 +137,7 @@ SLURM_ARRAY_TASK_ID=0 expect "fused, four cells at once" 0 '4 of 4 cells done' c
 for c in 0 1 2 3; do
 	check "cell $c is what it is alone" same_tensors {bf16,bf16-together}/cells/00000$c.h5
 done
+[ $real = 0 ] || expect "what it took of the GPU" 0 'gpu utilisation +[0-9.]+ %' coppice show conv-gpu/dense/0/result.h5
 [ $real = 0 ] || exit 0
 sweep lenet crowded -j 4
 at_once() { ! in_turn "$@"; }
@@ -149,6 +152,59 @@ check "reading alone: the same bits" same_dense 4 bf16-apart some-r
 differ() { ! same_tensors "$@"; }
 check "all of them: other bits" differ {bf16-apart,bf16}/dense/0/final.h5
 
+# what it took of the GPU, which an NVML of the tests' own tells; memory is the module's to tell
+cat >took.py <<'PYTHON'
+# took.py RUN UTILISATION: what the dense run, each cell, and the results of a run say of the GPU. Prints the memory of
+# the dense run.
+import glob, h5py, math, sys
+run, wanted = sys.argv[1], float(sys.argv[2])
+def check(a, what):
+    share, memory = float(a['gpu_utilisation']), float(a['gpu_memory'])
+    # two cells at once share it
+    assert a['gpus'] == 1 or a['gpus'] == 0.5 and 'dense' not in what, (what, a['gpus'])
+    assert math.isnan(share) if math.isnan(wanted) else abs(share - wanted) < 1e-9, (what, share)
+    assert memory == int(memory) and 1e4 < memory < 1e9, (what, memory)
+    return share, memory
+files = glob.glob(run + '/cells/*.h5')
+with h5py.File(run + '/dense/0/result.h5') as f:
+    dense = check(f.attrs, 'dense')
+cells = [check(h5py.File(n).attrs, n) for n in sorted(files)]
+with h5py.File(run + '/results.h5') as f:
+    names = f['cells'].dtype.names
+    assert names.index('gpu_memory') == names.index('gpu_utilisation') + 1 == names.index('gpus') + 2
+    assert repr([check(r, 'row') for r in f['cells']]) == repr(cells) and len(cells) == 4
+    assert repr(check(f['dense/0'].attrs, 'dense of results')) == repr(dense)
+    print(int(dense[1]))
+PYTHON
+took() { memory=$("$PYTHON" took.py "$@" 2>took.err); }
+unset CUDA_VISIBLE_DEVICES
+export COPPICE_NVML=$BUILD/tests/fake_nvml.so FAKE_NVML=$PWD/gpus
+echo "GPU-a 5000 40" >gpus
+sweep conv cpu-beside --set device.kind=cpu
+sweep conv watched
+if has_python && took watched 0.4; then
+	ok "utilisation and memory of the dense run and each cell"
+elif has_python; then
+	no "utilisation and memory: $(tail -n 1 took.err)"
+else
+	skip "utilisation and memory" "no python3 with h5py"
+fi
+expect "shown of a cell" 0 'gpu utilisation +40.00 %' coppice show watched/cells/000000.h5
+expect "and its memory" 0 'gpu memory +[0-9.]+ [kMG]B' coppice show watched/cells/000000.h5
+expect "and in the report" 0 'GPU-hours \(40% utilised, [0-9.]+ [kMG]B of memory\)' coppice report watched
+expect "and as JSON" 0 '"gpu_utilisation":[[:space:]]*0\.4' coppice report watched --json
+check "and in results.csv" awk -F, '
+	NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i }
+	NR > 1 && sprintf("%.6f", $at["gpu_utilisation"]) == "0.400000" && $at["gpu_memory"] > 1e4 { good++ }
+	END { exit good != 4 }' watched/results.csv
+expect "on the CPU there is none" 0 'gpu memory +-$' coppice show cpu-beside/cells/000000.h5
+expect "nor its utilisation" 0 'gpu utilisation +-$' coppice show cpu-beside/cells/000000.h5
+rm gpus
+sweep conv unwatched
+if has_python; then
+	check "memory is known without NVML" took unwatched nan
+fi
+
 # where memory is short, which only a GPU can be that is none: cells in turn, and images sent with each batch
 export COPPICE_EMULATED_BYTES=200000000
 rm -rf together/cells
@@ -159,6 +215,14 @@ for c in 0 1 2 3; do
 done
 sweep conv sent
 check "images sent with each batch: the same bits" same_dense 4 conv-gpu sent
+if has_python && took sent nan && [ "$memory" -gt 10000 ]; then
+	coppice plan conv.json -o enough --no-timing >/dev/null 2>&1 || no "plan enough"
+	COPPICE_EMULATED_BYTES=$((memory - 1)) expect "a byte less than it says that it took is too little" 1 \
+		'out of GPU memory' coppice train enough
+	COPPICE_EMULATED_BYTES=$memory expect "and that is enough" 0 '' coppice train enough
+else
+	no "memory where images are sent: $(tail -n 1 took.err)"
+fi
 sweep conv streamed-short --set device.data=stream
 check "and read from the file: the same bits" same_dense 4 conv-gpu streamed-short
 unset COPPICE_EMULATED_BYTES

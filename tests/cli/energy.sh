@@ -78,6 +78,56 @@ put gpus "GPU-a 9000"
 wait $pid && check "half of the GPU's 8 J" joules run/cells/000000.h5 4 || no "cell with a GPU"
 check "and half of a GPU" bash -c 'coppice show run/cells/000000.h5 --json | grep -q "\"gpus\":[[:space:]]*0.5"'
 
+# how busy they were: of an attempt that was stopped and of the one that went on
+rm run/cells/000000.h5
+number() { coppice show "$1" --json | awk -v name="\"$2\"" '$1 ~ name { gsub(/[^0-9.e+nul-]/, "", $2); print $2; exit }'; }
+between() { awk -v v="$(number "$1" $2)" -v a=$3 -v b=$4 'BEGIN { if (v == "" || v < a || v > b) { print "it is " v; exit 1 } }'; }
+put gpus "GPU-a 9000 100"
+under_way run/state/000000.h5 coppice cell run 0
+kill -TERM $pid
+wait $pid
+[ $? -eq 75 ] && ok "stopped with a busy GPU" || no "not stopped"
+cp run/state/000000.h5 saved.h5
+put gpus "GPU-a 9000 20"
+expect "gone on with one that is less busy" 0 "" coppice cell run 0
+check "between the two" between run/cells/000000.h5 gpu_utilisation 0.201 0.999
+rm run/cells/000000.h5
+expect "all of it with that" 0 "" coppice cell run 0
+check "20 %" between run/cells/000000.h5 gpu_utilisation 0.1999 0.2001
+expect "in percent" 0 'gpu utilisation +20.00 %' coppice show run/cells/000000.h5
+check "no memory of a GPU on the CPU" [ "$(number run/cells/000000.h5 gpu_memory)" = null ]
+
+# what was saved by a version that knew nothing of this
+cat >older.py <<'PYTHON'
+# older.py FILE: as it was before there were gpu_watched, gpu_busy and gpu_memory
+import h5py, numpy, sys
+def fnv(h, data):
+    for b in data:
+        h = (h ^ b) * 0x100000001b3 % 2 ** 64
+    return h
+sums = 'sum_loss sum_top1 sum_top5 sum_images seconds stepping waiting images joules'.split()
+columns = 'epoch step lr train_loss train_top1 val_loss val_top1 val_top5 seconds'.split()
+with h5py.File(sys.argv[1], 'r+') as f:
+    def digest(names):
+        h = fnv(0xcbf29ce484222325, f.attrs['identity'].encode())
+        h = fnv(h, numpy.array([f.attrs[n] for n in names]).tobytes())
+        return '%016x' % fnv(h, numpy.array([f['history'][c][:] for c in columns]).T.tobytes())
+    later = ['gpu_watched', 'gpu_busy', 'gpu_memory']
+    assert f['history'].attrs['digest'] == digest(sums + later)
+    for n in later:
+        del f.attrs[n]
+    f['history'].attrs.modify('digest', digest(sums))
+PYTHON
+if has_python; then
+	rm run/cells/000000.h5
+	check "a saved state of before" "$PYTHON" older.py saved.h5
+	cp saved.h5 run/state/000000.h5
+	expect "is taken up" 0 'going on from step [1-9]' coppice cell run 0
+	check "and what it did not tell does not count" between run/cells/000000.h5 gpu_utilisation 0.1999 0.2001
+else
+	skip "a saved state of before" "no python3 with h5py"
+fi
+
 # without counters
 rm -r power gpus run/cells/000000.h5
 expect "no counter" 0 "" coppice cell run 0

@@ -94,7 +94,9 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 				  .began = 1795000000 + 45 * (double)(index / 4),
 				  .ended = 1795000041.5 + 45 * (double)(index / 4) + 0.25 * (double)index,
 				  .joules = 2500 + (double)index,
-				  .cores = 2};
+				  .cores = 2,
+				  .gpu_utilisation = NAN,
+				  .gpu_memory = NAN};
 	snprintf(c->row.reset, COP_TEXT, "%s", resets[k].name);
 	snprintf(c->row.host, COP_TEXT, "node%02zu", index % 4);
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");
@@ -146,6 +148,8 @@ void synthetic_results(struct cop_results *r, const struct synthetic *want)
 					.ended = 1794999995.25,
 					.joules = 2700,
 					.gpus = 0.5,
+					.gpu_utilisation = 0.625,
+					.gpu_memory = 3.2e9,
 					.cores = 4};
 		fill_history(&d->history, top1, 0, want->validation, (uint32_t)i);
 	}

@@ -319,11 +319,13 @@ static void test_flipped_values(void **state)
 	size_t len;
 	make(&r);
 	struct cop_cell *c = &r.cell[7];
+	c->row.gpu_memory = 987654321;
 	assert_int_equal(cop_cell_write("cell.h5", c, "{}", NULL, NULL, NULL, NULL, NULL, &err), 0);
 	assert_int_equal(cop_read_file("cell.h5", &data, &len, &err), 0);
 	flip_all(data, len, &c->row.index, sizeof(c->row.index));
 	flip_all(data, len, &c->row.test_top1, sizeof(c->row.test_top1));
 	flip_all(data, len, &c->row.joules, sizeof(c->row.joules));
+	flip_all(data, len, &c->row.gpu_memory, sizeof(c->row.gpu_memory));
 	flip_all(data, len, &c->layer[1].nnz, sizeof(c->layer[1].nnz));
 	flip_all(data, len, c->row.host, strlen(c->row.host));
 	flip_all(data, len, c->layer[2].name, strlen(c->layer[2].name));

@@ -1,14 +1,18 @@
 /* Checkpoints, cells, masks and results: what is written is read again, and what is damaged is refused by name. */
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/xxhash.h"
 #include "store/checkpoint.h"
 #include "store/mask.h"
 #include "store/results.h"
+#include "store/row_fields.h"
 #include "synthetic.h"
 
 #include <dirent.h>
 #include <hdf5.h>
+#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -180,6 +184,8 @@ static struct cop_row some_row(void)
 				.joules = 1234.5,
 				.cores = 12,
 				.gpus = 0.25,
+				.gpu_utilisation = 0.875,
+				.gpu_memory = 123456789,
 				.restarts = 2,
 				.host = "node01",
 				.device = "a \u201cCPU\u201d, 2 threads",
@@ -215,10 +221,10 @@ static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 {
 	const double x[] = {a->quantile, a->threshold,         a->test_top1, a->test_top5, a->test_loss, a->val_top1,
 			    a->seconds,  a->images_per_second, a->data_wait, a->began,     a->ended,     a->joules,
-			    a->gpus},
+			    a->gpus,     a->gpu_utilisation,   a->gpu_memory},
 		     y[] = {b->quantile, b->threshold,         b->test_top1, b->test_top5, b->test_loss, b->val_top1,
 			    b->seconds,  b->images_per_second, b->data_wait, b->began,     b->ended,     b->joules,
-			    b->gpus};
+			    b->gpus,     b->gpu_utilisation,   b->gpu_memory};
 	assert_memory_equal(x, y, sizeof(x));
 	assert_true(a->index == b->index && a->replicate == b->replicate && a->reset_step == b->reset_step &&
 		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts && a->round == b->round &&
@@ -272,6 +278,138 @@ static void test_cell(void **state)
 	free_state(&s);
 }
 
+static bool is_later(const char *name)
+{
+	return strncmp(name, "gpu_", 4) == 0;
+}
+
+/* The digest of a cell of before there were utilisation and memory, as docs/files.md has it. */
+static uint64_t old_digest(const struct cop_cell *c)
+{
+	uint64_t h = cop_hash(COP_HASH_START, c->hash, strlen(c->hash));
+	for (size_t i = 0; i < cop_row_nfields; i++) {
+		const struct cop_row_field *d = &cop_row_fields[i];
+		const char *v = (const char *)&c->row + d->offset;
+		if (!is_later(d->name))
+			h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strlen(v) : 8);
+	}
+	h = cop_hash(h, c->history.row, c->history.n * sizeof(*c->history.row));
+	for (size_t i = 0; i < c->nlayers; i++) {
+		h = cop_hash(h, c->layer[i].name, strlen(c->layer[i].name));
+		h = cop_hash(h, &c->layer[i].total, 8);
+		h = cop_hash(h, &c->layer[i].nnz, 8);
+	}
+	return h;
+}
+
+static void drop_later(hid_t object)
+{
+	assert_true(H5Adelete(object, "gpu_utilisation") >= 0 && H5Adelete(object, "gpu_memory") >= 0);
+}
+
+/* A file that an older version wrote is read, and what it has not is NaN; one that only lost its fields is damaged. */
+static void test_old_cell(void **state)
+{
+	(void)state;
+	struct state s;
+	struct cop_cell c, wanted;
+	struct cop_err err = {0};
+	char digest[17];
+	make_state(&s);
+	fill_cell(&wanted);
+	write_cell(&s, "old.h5", false);
+	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+	drop_later(f);
+	assert_true(H5Fclose(f) >= 0);
+	assert_int_equal(cop_cell_read("old.h5", &c, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "'old.h5' is damaged"));
+	snprintf(digest, sizeof(digest), "%016" PRIx64, old_digest(&wanted));
+	f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+	hid_t at = H5Aopen(f, "digest", H5P_DEFAULT), type = H5Aget_type(at);
+	const char *text = digest;
+	assert_true(H5Awrite(at, type, H5Tis_variable_str(type) ? (const void *)&text : digest) >= 0);
+	assert_true(H5Tclose(type) >= 0 && H5Aclose(at) >= 0 && H5Fclose(f) >= 0);
+	if (cop_cell_read("old.h5", &c, &err))
+		fail_msg("%s", err.msg);
+	wanted.row.gpu_utilisation = wanted.row.gpu_memory = NAN;
+	assert_true(isnan(c.row.gpu_utilisation) && isnan(c.row.gpu_memory));
+	c.row.gpu_utilisation = c.row.gpu_memory = NAN;
+	assert_cells_equal(&c, &wanted);
+	/* a copy is of the new kind */
+	assert_int_equal(cop_cell_copy("old.h5", "copy.h5", &c.row, &err), 0);
+	cop_cell_release(&c);
+	assert_int_equal(cop_cell_read("copy.h5", &c, &err), 0);
+	assert_true(isnan(c.row.gpu_memory));
+	cop_cell_release(&c);
+	cop_cell_release(&wanted);
+	free_state(&s);
+}
+
+/* Writes the table /cells again without the columns of later. */
+static void make_table_old(hid_t f)
+{
+	hid_t set = H5Dopen2(f, "cells", H5P_DEFAULT), type = H5Dget_type(set), whole = H5Dget_space(set);
+	hid_t old = H5Tcreate(H5T_COMPOUND, H5Tget_size(type));
+	for (unsigned i = 0; i < (unsigned)H5Tget_nmembers(type); i++) {
+		char *name = H5Tget_member_name(type, i);
+		hid_t member = H5Tget_member_type(type, i);
+		if (!is_later(name))
+			assert_true(H5Tinsert(old, name, H5Tget_member_offset(type, i), member) >= 0);
+		H5Tclose(member);
+		H5free_memory(name);
+	}
+	hsize_t n = (hsize_t)H5Sget_simple_extent_npoints(whole);
+	hid_t space = H5Screate_simple(1, &n, NULL);
+	void *rows = cop_xcalloc(n, H5Tget_size(type));
+	assert_true(H5Dread(set, old, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+	H5Dclose(set);
+	assert_true(H5Ldelete(f, "cells", H5P_DEFAULT) >= 0);
+	hid_t packed = H5Tcopy(old);
+	H5Tpack(packed);
+	set = H5Dcreate2(f, "cells", packed, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+	assert_true(H5Dwrite(set, old, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+	free(rows);
+	H5Dclose(set);
+	H5Sclose(space);
+	H5Sclose(whole);
+	H5Tclose(packed);
+	H5Tclose(old);
+	H5Tclose(type);
+}
+
+static void test_old_results(void **state)
+{
+	(void)state;
+	struct synthetic want = {.quantiles = 2, .resets = 2, .replicates = 1, .name = "made", .validation = true};
+	struct cop_results r, got;
+	struct cop_results_writer *w;
+	struct cop_err err = {0};
+	uint64_t sum;
+	synthetic_results(&r, &want);
+	assert_int_equal(cop_results_write("old.h5", &r, &err), 0);
+	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT), dense = H5Gopen2(f, "dense/0", H5P_DEFAULT);
+	drop_later(dense);
+	make_table_old(f);
+	assert_true(H5Gclose(dense) >= 0 && H5Fclose(f) >= 0);
+	if (cop_results_read("old.h5", &got, &err))
+		fail_msg("%s", err.msg);
+	assert_int_equal(got.ncells, 4);
+	for (size_t i = 0; i < got.ncells; i++) {
+		assert_true(isnan(got.cell[i].row.gpu_utilisation) && isnan(got.cell[i].row.gpu_memory));
+		r.cell[i].row.gpu_utilisation = r.cell[i].row.gpu_memory = NAN;
+		got.cell[i].row.gpu_utilisation = got.cell[i].row.gpu_memory = NAN;
+		assert_cells_equal(&got.cell[i], &r.cell[i]);
+	}
+	assert_true(isnan(got.dense[0].gpu_utilisation) && isnan(got.dense[0].gpu_memory));
+	assert_true(got.dense[0].gpus == r.dense[0].gpus && got.dense[0].joules == r.dense[0].joules);
+	cop_results_release(&got);
+	/* to be collected anew from its cells */
+	assert_int_equal(cop_xxh_file("old.h5", NULL, &sum, &err), 0);
+	assert_int_equal(cop_results_resume(&w, "old.h5", r.name, r.experiment, r.hash, sum, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "another version"));
+	cop_results_release(&r);
+}
+
 static void test_mask(void **state)
 {
 	(void)state;
@@ -319,6 +457,8 @@ static void test_results(void **state)
 		assert_true(isnan(got.dense[i].val_top1));
 		assert_true(got.dense[i].began == r.dense[i].began && got.dense[i].ended == r.dense[i].ended);
 		assert_true(got.dense[i].joules == r.dense[i].joules && got.dense[i].gpus == r.dense[i].gpus);
+		assert_true(got.dense[i].gpu_utilisation == r.dense[i].gpu_utilisation &&
+			    got.dense[i].gpu_memory == r.dense[i].gpu_memory);
 		assert_int_equal(got.dense[i].cores, r.dense[i].cores);
 		assert_int_equal(got.dense[i].history.n, r.dense[i].history.n);
 		assert_memory_equal(got.dense[i].history.row, r.dense[i].history.row,
@@ -681,6 +821,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_checkpoint),
 		cmocka_unit_test(test_cell),
+		cmocka_unit_test(test_old_cell),
+		cmocka_unit_test(test_old_results),
 		cmocka_unit_test(test_mask),
 		cmocka_unit_test(test_results),
 		cmocka_unit_test(test_no_such_files),

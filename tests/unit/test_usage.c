@@ -53,6 +53,50 @@ static void test_sums(void **state)
 	cop_usage_release(&u);
 }
 
+/* Utilisation is of GPU-hours whose results tell it, memory the most of any. */
+static void test_gpus(void **state)
+{
+	(void)state;
+	struct cop_cell cells[] = {cell(3600, 0, 3600, NAN, "a"), cell(1800, 0, 1800, NAN, "b"),
+				   cell(900, 0, 900, NAN, "b"), cell(7200, 0, 7200, NAN, "b")};
+	struct cop_dense dense = {
+		.seconds = 3600, .gpus = 2, .joules = NAN, .gpu_utilisation = 0.9, .gpu_memory = 3.26e9};
+	struct cop_results r = {.cell = cells, .ncells = 4, .dense = &dense, .ndense = 1};
+	struct cop_usage u;
+	char text[COP_USAGE_GPU_TEXT];
+	for (int i = 0; i < 4; i++) {
+		cells[i].row.gpus = 0.5;
+		cells[i].row.gpu_utilisation = cells[i].row.gpu_memory = NAN;
+	}
+	cells[0].row.gpu_utilisation = 0.5;
+	cells[1].row.gpu_memory = 4e6;
+	cells[2].row.gpu_utilisation = 1.5; /* of a damaged file */
+	cells[2].row.gpu_memory = INFINITY;
+	cells[3].row = (struct cop_row){
+		.same_as = 1, .seconds = 9, .gpus = 1, .gpu_utilisation = 0, .gpu_memory = 9e9, .host = "b"};
+	cop_usage_init(&u, &r);
+	assert_float_equal(cop_usage_utilisation(&u.gpu), (2 * 0.9 + 0.5 * 0.5) / 2.5, 1e-12);
+	assert_float_equal(u.gpu.memory, 3.26e9, 0);
+	assert_string_equal(cop_usage_gpu_text(&u.gpu, text), " (82% utilised, 3.3 GB of memory)");
+	assert_string_equal(u.host[0].name, "b");
+	assert_string_equal(cop_usage_gpu_text(&u.host[0].gpu, text), " (4.0 MB of memory)");
+	assert_string_equal(cop_usage_gpu_text(&u.host[1].gpu, text), " (50% utilised)");
+	cJSON *json = cop_usage_json(&u), *host = cJSON_GetArrayItem(cJSON_GetObjectItem(json, "hosts"), 0);
+	assert_float_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(json, "gpu_memory")), 3.26e9, 0);
+	assert_true(cJSON_IsNull(cJSON_GetObjectItem(host, "gpu_utilisation")));
+	cJSON_Delete(json);
+	struct cop_str page = {0};
+	cop_usage_html(&page, &u);
+	assert_non_null(strstr(page.s, "GPU-hours (82% utilised, 3.3 GB of memory)"));
+	assert_non_null(strstr(page.s, "<td>–</td><td>4.0 MB</td>"));
+	cop_str_release(&page);
+	cop_usage_release(&u);
+	r.ndense = r.ncells = 0;
+	cop_usage_init(&u, &r);
+	assert_string_equal(cop_usage_gpu_text(&u.gpu, text), "");
+	cop_usage_release(&u);
+}
+
 static void test_under_way(void **state)
 {
 	(void)state;
@@ -111,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_gpus),
 		cmocka_unit_test(test_under_way),
 		cmocka_unit_test(test_little),
 	};
