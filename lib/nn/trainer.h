@@ -124,6 +124,12 @@ void cop_trainer_resume(struct cop_trainer *t, bool *found);
 int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, struct cop_measure *m, struct cop_err *err)
 	COP_CHECKED;
 
+/* Whether node i's weights are computed as a list of survivors (nn/reduced.h); after steps, or measures. */
+bool cop_trainer_lists(const struct cop_trainer *t, int i);
+
+/* "dense", or "sparse 45 of 53 layers": as many of those whose weights could be listed; into buf, returns buf. */
+const char *cop_trainer_engine(const struct cop_trainer *t, char *buf, size_t size);
+
 /* Images a second within steps; NaN where there were none. */
 double cop_trainer_speed(const struct cop_trainer *t);
 

@@ -7,6 +7,7 @@
 #include "nn/reduced.h"
 #include "nn/trainer_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct cop_on_survivors {
@@ -122,4 +123,20 @@ void cop_on_survivors_sync(struct cop_trainer *t)
 	cop_reduced_scatter(r->buffer_of, r->net.graph.buffers.total, s->at.buffer, t->buffer);
 	for (size_t i = 0; i < t->nslots; i++)
 		cop_reduced_scatter(r->param_of, s->at.n, s->at.slot[i], t->slot[i]);
+}
+
+bool cop_trainer_lists(const struct cop_trainer *t, int i)
+{
+	return t->survivors && cop_reduced_can_list(&t->net.graph, i) && !t->whole[i];
+}
+
+const char *cop_trainer_engine(const struct cop_trainer *t, char *buf, size_t size)
+{
+	int lists = 0, could = 0;
+	for (int i = 0; i < t->net.graph.n; i++) {
+		could += cop_reduced_can_list(&t->net.graph, i);
+		lists += cop_trainer_lists(t, i);
+	}
+	snprintf(buf, size, lists ? "sparse %d of %d layers" : "dense", lists, could);
+	return buf;
 }

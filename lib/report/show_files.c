@@ -128,7 +128,8 @@ int cop_show_cell(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 	static const struct cop_column columns[] = {{"layer", COP_COLUMN_TEXT, 0},
 						    {"total", COP_COLUMN_INT, 0},
 						    {"nnz", COP_COLUMN_INT, 0},
-						    {"left", COP_COLUMN_PERCENT, 2}};
+						    {"left", COP_COLUMN_PERCENT, 2},
+						    {"sparse", COP_COLUMN_BOOL, 0}};
 	struct cop_cell c;
 	int rc = cop_cell_read(cop_h5_path(f), &c, err);
 	if (rc)
@@ -136,12 +137,16 @@ int cop_show_cell(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 	cop_show_root(f, s);
 	add_fields(s, &c.row);
 	cop_sheet_text(s, "weights", cop_h5_has(f, "params") ? "kept" : "not kept");
-	struct cop_table *t = cop_sheet_table(s, "layers", columns, 4);
+	struct cop_table *t = cop_sheet_table(s, "layers", columns, 5);
 	for (size_t i = 0; i < c.nlayers; i++) {
 		cop_table_text(t, c.layer[i].name);
 		cop_table_int(t, c.layer[i].total);
 		cop_table_int(t, c.layer[i].nnz);
 		cop_table_real(t, c.layer[i].total > 0 ? (double)c.layer[i].nnz / (double)c.layer[i].total : NAN);
+		if (c.layer[i].sparse < 0)
+			cop_table_none(t);
+		else
+			cop_table_bool(t, c.layer[i].sparse != 0);
 	}
 	add_history(s, &c.history);
 	cop_cell_release(&c);

@@ -31,25 +31,40 @@ enum { ROWS_MAX = 10000000 };
 	{                                                          \
 #name, kind, offsetof(struct cop_row, name), false \
 	}
-#define LATER_FIELD(name)                                                  \
-	{                                                                  \
-#name, COP_FIELD_F64, offsetof(struct cop_row, name), true \
+#define LATER_FIELD(kind, name)                                   \
+	{                                                         \
+#name, kind, offsetof(struct cop_row, name), true \
 	}
 const struct cop_row_field cop_row_fields[] = {
-	FIELD(COP_FIELD_I64, index),     FIELD(COP_FIELD_I64, replicate),
-	FIELD(COP_FIELD_I64, round),     FIELD(COP_FIELD_I64, same_as),
-	FIELD(COP_FIELD_F64, quantile),  FIELD(COP_FIELD_F64, threshold),
-	FIELD(COP_FIELD_TEXT, reset),    FIELD(COP_FIELD_I64, reset_step),
-	FIELD(COP_FIELD_I64, total),     FIELD(COP_FIELD_I64, nnz),
-	FIELD(COP_FIELD_F64, test_top1), FIELD(COP_FIELD_F64, test_top5),
-	FIELD(COP_FIELD_F64, test_loss), FIELD(COP_FIELD_F64, val_top1),
-	FIELD(COP_FIELD_F64, seconds),   FIELD(COP_FIELD_F64, images_per_second),
-	FIELD(COP_FIELD_F64, data_wait), FIELD(COP_FIELD_F64, began),
-	FIELD(COP_FIELD_F64, ended),     FIELD(COP_FIELD_F64, joules),
-	FIELD(COP_FIELD_I64, cores),     FIELD(COP_FIELD_F64, gpus),
-	LATER_FIELD(gpu_utilisation),    LATER_FIELD(gpu_memory),
-	FIELD(COP_FIELD_I64, restarts),  FIELD(COP_FIELD_TEXT, host),
-	FIELD(COP_FIELD_TEXT, device),   FIELD(COP_FIELD_TEXT, job),
+	FIELD(COP_FIELD_I64, index),
+	FIELD(COP_FIELD_I64, replicate),
+	FIELD(COP_FIELD_I64, round),
+	FIELD(COP_FIELD_I64, same_as),
+	FIELD(COP_FIELD_F64, quantile),
+	FIELD(COP_FIELD_F64, threshold),
+	FIELD(COP_FIELD_TEXT, reset),
+	FIELD(COP_FIELD_I64, reset_step),
+	FIELD(COP_FIELD_I64, total),
+	FIELD(COP_FIELD_I64, nnz),
+	FIELD(COP_FIELD_F64, test_top1),
+	FIELD(COP_FIELD_F64, test_top5),
+	FIELD(COP_FIELD_F64, test_loss),
+	FIELD(COP_FIELD_F64, val_top1),
+	FIELD(COP_FIELD_F64, seconds),
+	FIELD(COP_FIELD_F64, images_per_second),
+	FIELD(COP_FIELD_F64, data_wait),
+	FIELD(COP_FIELD_F64, began),
+	FIELD(COP_FIELD_F64, ended),
+	FIELD(COP_FIELD_F64, joules),
+	FIELD(COP_FIELD_I64, cores),
+	FIELD(COP_FIELD_F64, gpus),
+	LATER_FIELD(COP_FIELD_F64, gpu_utilisation),
+	LATER_FIELD(COP_FIELD_F64, gpu_memory),
+	FIELD(COP_FIELD_I64, restarts),
+	FIELD(COP_FIELD_TEXT, host),
+	FIELD(COP_FIELD_TEXT, device),
+	LATER_FIELD(COP_FIELD_TEXT, engine),
+	FIELD(COP_FIELD_TEXT, job),
 };
 const size_t cop_row_nfields = sizeof(cop_row_fields) / sizeof(cop_row_fields[0]);
 
@@ -124,6 +139,15 @@ int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *e
 	return rc;
 }
 
+void cop_row_field_clear(const struct cop_row_field *d, struct cop_row *row)
+{
+	void *v = (char *)row + d->offset;
+	if (d->kind == COP_FIELD_TEXT)
+		memset(v, 0, COP_TEXT);
+	else
+		*(double *)v = NAN;
+}
+
 /* *lacking: bit i: the file is older than field i. */
 static int get_row(struct cop_h5 *f, struct cop_row *row, uint64_t *lacking, struct cop_err *err)
 {
@@ -134,7 +158,7 @@ static int get_row(struct cop_h5 *f, struct cop_row *row, uint64_t *lacking, str
 		void *v = (char *)row + d->offset;
 		char *text = NULL;
 		if (d->later && !cop_h5_has_attr(f, "/", d->name)) {
-			*(double *)v = NAN;
+			cop_row_field_clear(d, row);
 			*lacking |= (uint64_t)1 << i;
 		} else if (d->kind == COP_FIELD_I64)
 			rc = cop_h5_get_i64(f, "/", d->name, v, err);
@@ -147,57 +171,93 @@ static int get_row(struct cop_h5 *f, struct cop_row *row, uint64_t *lacking, str
 	return rc;
 }
 
+static const struct {
+	const char *name;
+	size_t offset;
+	bool later; /* files of before it was there lack it */
+} layer_columns[] = {
+	{"total", offsetof(struct cop_layer_count, total), false},
+	{"nnz", offsetof(struct cop_layer_count, nnz), false},
+	{"sparse", offsetof(struct cop_layer_count, sparse), true},
+};
+enum { LAYER_COLUMNS = sizeof(layer_columns) / sizeof(layer_columns[0]) };
+
+static bool knows_engine(const struct cop_layer_count *layer, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (layer[i].sparse < 0)
+			return false;
+	return true;
+}
+
+static int store_column(struct cop_h5 *f, const char *group, const char *name, const struct cop_layer_count *layer,
+			size_t n, size_t offset, struct cop_err *err)
+{
+	int64_t *column = cop_xcalloc(n, sizeof(*column)), dim = (int64_t)n;
+	char *path = cop_xasprintf("%s/%s", group, name);
+	for (size_t i = 0; i < n; i++)
+		column[i] = *(const int64_t *)(const void *)((const char *)&layer[i] + offset);
+	int rc = cop_h5_write(f, path, COP_H5_I64, 1, &dim, column, 0, err);
+	free(path);
+	free(column);
+	return rc;
+}
+
 int cop_layers_store(struct cop_h5 *f, const char *group, const struct cop_layer_count *layer, size_t n,
 		     struct cop_err *err)
 {
 	const char **name = cop_xcalloc(n, sizeof(*name));
-	int64_t *total = cop_xcalloc(n, sizeof(*total)), *nnz = cop_xcalloc(n, sizeof(*nnz)), dim = (int64_t)n;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		name[i] = layer[i].name;
-		total[i] = layer[i].total;
-		nnz[i] = layer[i].nnz;
-	}
-	char *p_name = cop_xasprintf("%s/name", group), *p_total = cop_xasprintf("%s/total", group),
-	     *p_nnz = cop_xasprintf("%s/nnz", group);
-	int rc = cop_h5_write_strings(f, p_name, name, n, err);
-	if (!rc)
-		rc = cop_h5_write(f, p_total, COP_H5_I64, 1, &dim, total, 0, err);
-	if (!rc)
-		rc = cop_h5_write(f, p_nnz, COP_H5_I64, 1, &dim, nnz, 0, err);
-	free(p_name);
-	free(p_total);
-	free(p_nnz);
+	char *path = cop_xasprintf("%s/name", group);
+	int rc = cop_h5_write_strings(f, path, name, n, err);
+	for (size_t k = 0; k < LAYER_COLUMNS && !rc; k++)
+		if (!layer_columns[k].later || knows_engine(layer, n))
+			rc = store_column(f, group, layer_columns[k].name, layer, n, layer_columns[k].offset, err);
+	free(path);
 	free(name);
-	free(total);
-	free(nnz);
+	return rc;
+}
+
+static int load_column(struct cop_h5 *f, const char *path, struct cop_layer_count *layer, size_t n, size_t offset,
+		       struct cop_err *err)
+{
+	int64_t *column = cop_xcalloc(n, sizeof(*column));
+	int rc = cop_h5_read(f, path, COP_H5_I64, n, column, err);
+	for (size_t i = 0; i < n && !rc; i++)
+		*(int64_t *)(void *)((char *)&layer[i] + offset) = column[i];
+	free(column);
+	return rc;
+}
+
+static int load_columns(struct cop_h5 *f, const char *group, struct cop_layer_count *layer, size_t n,
+			struct cop_err *err)
+{
+	int rc = 0;
+	for (size_t k = 0; k < LAYER_COLUMNS && !rc; k++) {
+		char *path = cop_xasprintf("%s/%s", group, layer_columns[k].name);
+		if (!layer_columns[k].later || cop_h5_has(f, path))
+			rc = load_column(f, path, layer, n, layer_columns[k].offset, err);
+		free(path);
+	}
 	return rc;
 }
 
 int cop_layers_load(struct cop_h5 *f, const char *group, struct cop_layer_count **layer, size_t *n, struct cop_err *err)
 {
-	char **name = NULL;
+	char **name = NULL, *path = cop_xasprintf("%s/name", group);
 	size_t count = 0;
-	char *p_name = cop_xasprintf("%s/name", group), *p_total = cop_xasprintf("%s/total", group),
-	     *p_nnz = cop_xasprintf("%s/nnz", group);
-	int rc = cop_h5_read_strings(f, p_name, &name, &count, err);
-	int64_t *total = cop_xcalloc(count, sizeof(*total)), *nnz = cop_xcalloc(count, sizeof(*nnz));
-	if (!rc)
-		rc = cop_h5_read(f, p_total, COP_H5_I64, count, total, err);
-	if (!rc)
-		rc = cop_h5_read(f, p_nnz, COP_H5_I64, count, nnz, err);
+	int rc = cop_h5_read_strings(f, path, &name, &count, err);
 	struct cop_layer_count *got = cop_xcalloc(count, sizeof(*got));
 	for (size_t i = 0; i < count; i++) {
 		snprintf(got[i].name, sizeof(got[i].name), "%s", name[i]);
-		got[i].total = total[i];
-		got[i].nnz = nnz[i];
+		got[i].sparse = -1;
 		free(name[i]);
 	}
 	free(name);
-	free(total);
-	free(nnz);
-	free(p_name);
-	free(p_total);
-	free(p_nnz);
+	free(path);
+	if (!rc)
+		rc = load_columns(f, group, got, count, err);
 	if (rc) {
 		free(got);
 		return rc;
@@ -224,6 +284,8 @@ static uint64_t digest(const struct cop_cell *c, uint64_t lacking)
 		h = cop_hash(h, c->layer[i].name, strlen(c->layer[i].name));
 		h = cop_hash(h, &c->layer[i].total, sizeof(c->layer[i].total));
 		h = cop_hash(h, &c->layer[i].nnz, sizeof(c->layer[i].nnz));
+		if (c->layer[i].sparse >= 0)
+			h = cop_hash(h, &c->layer[i].sparse, sizeof(c->layer[i].sparse));
 	}
 	return h;
 }

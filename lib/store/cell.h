@@ -28,7 +28,9 @@ struct cop_row {
 	double gpu_utilisation; /* of these, whoever used them: the mean share of the time in which they computed */
 	double gpu_memory; /* the most bytes of a GPU's that its process had allocated at once, over all restarts */
 	int64_t restarts;
-	char host[COP_TEXT], device[COP_TEXT], job[COP_TEXT];
+	char host[COP_TEXT], device[COP_TEXT];
+	char engine[COP_TEXT]; /* "dense", "sparse 45 of 53 layers"; empty where a file does not say */
+	char job[COP_TEXT];
 };
 
 /* One row an epoch, and a first one for the state before the first step (train_* are NaN there). */
@@ -61,6 +63,7 @@ int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h,
 struct cop_layer_count {
 	char name[COP_TENSOR_NAME];
 	int64_t total, nnz;
+	int64_t sparse; /* 1: computed from a list of its survivors, 0: whole; -1: not known */
 };
 
 struct cop_cell {

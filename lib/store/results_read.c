@@ -24,7 +24,7 @@ static void fill_in(struct cop_h5 *f, struct cop_row *rows, size_t n)
 		if (!d->later || cop_h5_table_has(f, "cells", d->name))
 			continue;
 		for (size_t k = 0; k < n; k++)
-			*(double *)(void *)((char *)&rows[k] + d->offset) = NAN;
+			cop_row_field_clear(d, &rows[k]);
 	}
 }
 

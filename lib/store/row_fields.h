@@ -11,11 +11,14 @@ struct cop_row_field {
 	const char *name;
 	enum cop_field_kind kind;
 	size_t offset;
-	bool later; /* an F64 that files of before it was there lack: NaN then */
+	bool later; /* an F64 or a TEXT that files of before it was there lack: NaN or empty then */
 };
 
 extern const struct cop_row_field cop_row_fields[];
 extern const size_t cop_row_nfields;
+
+/* What a file lacks: NaN or empty text. */
+void cop_row_field_clear(const struct cop_row_field *d, struct cop_row *row);
 
 /* The row as attributes of the root. */
 int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err) COP_CHECKED;

@@ -36,8 +36,19 @@ static int rewind_to(struct cop_job_work *w, const struct cop_point *p, const ui
 	return rc;
 }
 
-static void count_layers(struct cop_cell *c, const struct cop_layout *l, const uint8_t *mask)
+static bool is_listed(const struct cop_trainer *t, size_t offset)
 {
+	const struct cop_graph *g = &t->net.graph;
+	for (int i = 0; i < g->n; i++)
+		if (cop_trainer_lists(t, i) && g->node[i].weight == offset)
+			return true;
+	return false;
+}
+
+static void count_layers(struct cop_cell *c, const struct cop_trainer *trainer)
+{
+	const struct cop_layout *l = &trainer->net.graph.params;
+	const uint8_t *mask = trainer->mask;
 	c->layer = cop_xcalloc(l->n, sizeof(*c->layer));
 	for (size_t i = 0; i < l->n; i++) {
 		const struct cop_tensor *t = &l->tensor[i];
@@ -47,6 +58,7 @@ static void count_layers(struct cop_cell *c, const struct cop_layout *l, const u
 		snprintf(k->name, sizeof(k->name), "%s", t->name);
 		k->total = (int64_t)t->count;
 		k->nnz = (int64_t)cop_mask_kept(t, mask);
+		k->sparse = is_listed(trainer, t->offset);
 		c->row.total += k->total;
 		c->row.nnz += k->nnz;
 	}
@@ -57,8 +69,8 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	const struct cop_trainer *t = &w->trainer;
 	const struct cop_experiment *e = &w->run->experiment;
 	struct cop_cell c = {.row = row, .history = t->history, .hash = (char *)(uintptr_t)w->run->hash};
-	count_layers(&c, &t->net.graph.params, t->mask);
 	int rc = cop_work_result(w, &c.row, err);
+	count_layers(&c, t);
 	if (!rc)
 		rc = cop_trainer_sync(&w->trainer, err);
 	if (rc) {

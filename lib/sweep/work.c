@@ -134,6 +134,7 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	snprintf(row->host, sizeof(row->host), "%s", w->state.host);
 	snprintf(row->job, sizeof(row->job), "%s", w->state.job);
 	cop_backend_describe(t->backend, row->device, sizeof(row->device));
+	cop_trainer_engine(t, row->engine, sizeof(row->engine));
 	row->began = w->state.began;
 	row->ended = cop_clock();
 	return cop_work_check(w, err);

@@ -54,7 +54,7 @@ int made_run_remove(struct cop_run *r)
 static void write_result(const struct cop_run *r, const char *path, struct cop_row row, const char *hash, double shade)
 {
 	struct cop_err err = {0};
-	struct cop_layer_count layer = {"fc1/weight", 100, 50};
+	struct cop_layer_count layer = {.name = "fc1/weight", .total = 100, .nnz = 50};
 	struct cop_cell c = {.row = row, .layer = &layer, .nlayers = 1, .hash = cop_xstrdup(hash)};
 	c.row.test_top1 = shade;
 	snprintf(c.row.host, COP_TEXT, "here");

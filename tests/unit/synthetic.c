@@ -64,6 +64,7 @@ static void fill_layers(struct cop_cell *c)
 		double share = i == 2 ? pow(1 - c->row.quantile, 0.35) : pow(1 - c->row.quantile, 0.8);
 		snprintf(l->name, sizeof(l->name), "%s", layers[i].name);
 		l->total = layers[i].total;
+		l->sparse = 1;
 		l->nnz = i ? llround(share * (double)l->total) : left;
 		left -= l->nnz;
 	}
@@ -100,6 +101,7 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 	snprintf(c->row.reset, COP_TEXT, "%s", resets[k].name);
 	snprintf(c->row.host, COP_TEXT, "node%02zu", index % 4);
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");
+	snprintf(c->row.engine, COP_TEXT, "sparse 3 of 3 layers");
 	snprintf(c->row.job, COP_TEXT, "4711_%zu", index);
 	fill_history(&c->history, top1, resets[k].step, want->validation, (uint32_t)index + 10);
 	fill_layers(c);

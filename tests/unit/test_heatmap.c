@@ -216,6 +216,7 @@ static void test_csv(void **state)
 	rows[1].gpu_utilisation = 0.5;
 	rows[1].gpu_memory = NAN;
 	snprintf(rows[1].host, COP_TEXT, "two\nlines");
+	snprintf(rows[1].engine, COP_TEXT, "sparse 1 of 3 layers");
 	memset(rows[1].job, 'x', COP_TEXT); /* without its end */
 	char *text = cop_csv_text(rows, 2);
 	char expected[1000];
@@ -223,9 +224,10 @@ static void test_csv(void **state)
 		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_"
 		 "loss,val_top1,"
 		 "seconds,images_per_second,data_wait,began,ended,joules,cores,gpus,gpu_utilisation,gpu_memory,"
-		 "restarts,host,device,job\n"
-		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,,,\n"
-		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,0,0.5,,0,\"two\nlines\",,%.63s\n",
+		 "restarts,host,device,engine,job\n"
+		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,,,,\n"
+		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,0,0.5,,0,\"two\nlines\",,sparse 1 "
+		 "of 3 layers,%.63s\n",
 		 rows[1].job);
 	assert_string_equal(text, expected);
 	char path[] = "csv-test-XXXXXX";

@@ -320,6 +320,7 @@ static void test_flipped_values(void **state)
 	make(&r);
 	struct cop_cell *c = &r.cell[7];
 	c->row.gpu_memory = 987654321;
+	c->layer[1].sparse = 0x123456789;
 	assert_int_equal(cop_cell_write("cell.h5", c, "{}", NULL, NULL, NULL, NULL, NULL, &err), 0);
 	assert_int_equal(cop_read_file("cell.h5", &data, &len, &err), 0);
 	flip_all(data, len, &c->row.index, sizeof(c->row.index));
@@ -327,7 +328,9 @@ static void test_flipped_values(void **state)
 	flip_all(data, len, &c->row.joules, sizeof(c->row.joules));
 	flip_all(data, len, &c->row.gpu_memory, sizeof(c->row.gpu_memory));
 	flip_all(data, len, &c->layer[1].nnz, sizeof(c->layer[1].nnz));
+	flip_all(data, len, &c->layer[1].sparse, sizeof(c->layer[1].sparse));
 	flip_all(data, len, c->row.host, strlen(c->row.host));
+	flip_all(data, len, c->row.engine, strlen(c->row.engine));
 	flip_all(data, len, c->layer[2].name, strlen(c->layer[2].name));
 	for (size_t k = 0; k < COP_HISTORY_COLUMNS; k++)
 		if (!isnan(c->history.row[3][k]) && k != COP_HISTORY_LR)

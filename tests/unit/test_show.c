@@ -88,7 +88,7 @@ static void test_cell(void **state)
 	assert_non_null(strstr(text, "\nnnz                106,480\n"));
 	assert_non_null(strstr(text, "\nval top1           -\n"));
 	assert_non_null(strstr(text, "\nweights            not kept\n"));
-	assert_non_null(strstr(text, "\nfc3/weight    1000    726  72.60\n"));
+	assert_non_null(strstr(text, "\nfc3/weight    1000    726  72.60  yes\n"));
 	cJSON *object = cJSON_Parse(json);
 	assert_non_null(object);
 	assert_true(cJSON_GetObjectItem(object, "nnz")->valuedouble == 106480);

@@ -189,6 +189,7 @@ static struct cop_row some_row(void)
 				.restarts = 2,
 				.host = "node01",
 				.device = "a \u201cCPU\u201d, 2 threads",
+				.engine = "sparse 1 of 2 layers",
 				.job = "12_3"};
 }
 
@@ -202,8 +203,8 @@ static void fill_cell(struct cop_cell *c)
 		cop_history_add(&c->history, row);
 	}
 	c->layer = cop_xcalloc(2, sizeof(*c->layer));
-	c->layer[0] = (struct cop_layer_count){.name = "z1/weight", .total = 3050, .nnz = 2033};
-	c->layer[1] = (struct cop_layer_count){.name = "a2/weight", .total = 60, .nnz = 40};
+	c->layer[0] = (struct cop_layer_count){.name = "z1/weight", .total = 3050, .nnz = 2033, .sparse = 0};
+	c->layer[1] = (struct cop_layer_count){.name = "a2/weight", .total = 60, .nnz = 40, .sparse = 1};
 }
 
 static void write_cell(struct state *s, const char *path, bool weights)
@@ -232,6 +233,7 @@ static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 	assert_string_equal(a->reset, b->reset);
 	assert_string_equal(a->host, b->host);
 	assert_string_equal(a->device, b->device);
+	assert_string_equal(a->engine, b->engine);
 	assert_string_equal(a->job, b->job);
 }
 
@@ -244,6 +246,7 @@ static void assert_cells_equal(const struct cop_cell *a, const struct cop_cell *
 	for (size_t i = 0; i < a->nlayers; i++) {
 		assert_string_equal(a->layer[i].name, b->layer[i].name);
 		assert_true(a->layer[i].total == b->layer[i].total && a->layer[i].nnz == b->layer[i].nnz);
+		assert_int_equal(a->layer[i].sparse, b->layer[i].sparse);
 	}
 }
 
@@ -280,10 +283,10 @@ static void test_cell(void **state)
 
 static bool is_later(const char *name)
 {
-	return strncmp(name, "gpu_", 4) == 0;
+	return strncmp(name, "gpu_", 4) == 0 || strcmp(name, "engine") == 0;
 }
 
-/* The digest of a cell of before there were utilisation and memory, as docs/files.md has it. */
+/* The digest of a cell of before there were utilisation, memory and engine, as docs/files.md has it. */
 static uint64_t old_digest(const struct cop_cell *c)
 {
 	uint64_t h = cop_hash(COP_HASH_START, c->hash, strlen(c->hash));
@@ -320,6 +323,7 @@ static void test_old_cell(void **state)
 	write_cell(&s, "old.h5", false);
 	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT);
 	drop_later(f);
+	assert_true(H5Adelete(f, "engine") >= 0 && H5Ldelete(f, "layers/sparse", H5P_DEFAULT) >= 0);
 	assert_true(H5Fclose(f) >= 0);
 	assert_int_equal(cop_cell_read("old.h5", &c, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "'old.h5' is damaged"));
@@ -334,12 +338,15 @@ static void test_old_cell(void **state)
 	wanted.row.gpu_utilisation = wanted.row.gpu_memory = NAN;
 	assert_true(isnan(c.row.gpu_utilisation) && isnan(c.row.gpu_memory));
 	c.row.gpu_utilisation = c.row.gpu_memory = NAN;
+	wanted.row.engine[0] = '\0';
+	wanted.layer[0].sparse = wanted.layer[1].sparse = -1;
 	assert_cells_equal(&c, &wanted);
 	/* a copy is of the new kind */
 	assert_int_equal(cop_cell_copy("old.h5", "copy.h5", &c.row, &err), 0);
 	cop_cell_release(&c);
 	assert_int_equal(cop_cell_read("copy.h5", &c, &err), 0);
 	assert_true(isnan(c.row.gpu_memory));
+	assert_int_equal(c.layer[1].sparse, -1);
 	cop_cell_release(&c);
 	cop_cell_release(&wanted);
 	free_state(&s);
@@ -390,6 +397,7 @@ static void test_old_results(void **state)
 	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT), dense = H5Gopen2(f, "dense/0", H5P_DEFAULT);
 	drop_later(dense);
 	make_table_old(f);
+	assert_true(H5Ldelete(f, "layers/000001/sparse", H5P_DEFAULT) >= 0);
 	assert_true(H5Gclose(dense) >= 0 && H5Fclose(f) >= 0);
 	if (cop_results_read("old.h5", &got, &err))
 		fail_msg("%s", err.msg);
@@ -398,6 +406,10 @@ static void test_old_results(void **state)
 		assert_true(isnan(got.cell[i].row.gpu_utilisation) && isnan(got.cell[i].row.gpu_memory));
 		r.cell[i].row.gpu_utilisation = r.cell[i].row.gpu_memory = NAN;
 		got.cell[i].row.gpu_utilisation = got.cell[i].row.gpu_memory = NAN;
+		assert_string_equal(got.cell[i].row.engine, "");
+		memset(r.cell[i].row.engine, 0, COP_TEXT);
+		for (size_t k = 0; k < r.cell[i].nlayers && i == 1; k++)
+			r.cell[i].layer[k].sparse = -1;
 		assert_cells_equal(&got.cell[i], &r.cell[i]);
 	}
 	assert_true(isnan(got.dense[0].gpu_utilisation) && isnan(got.dense[0].gpu_memory));
