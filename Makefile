@@ -156,7 +156,7 @@ BUNDLE ?= $(BUILD)/bundle/coppice-$(VERSION)-$(shell uname -m)
 BUNDLE_CUDA ?= 1
 BUNDLE_TESTS ?= 0
 
-bundle: all $(BUNDLED) $(if $(filter 1,$(BUNDLE_TESTS)),$(REAL_TEST_BIN)) ## a folder, packed too, that runs where nothing can be installed
+bundle: all $(BUNDLED) $(if $(filter 1,$(BUNDLE_TESTS)),$(REAL_TEST_BIN) $(MODULE_TEST_BIN)) ## a folder, packed too, that runs where nothing can be installed
 	@CUDA=$(BUNDLE_CUDA) TESTS=$(BUNDLE_TESTS) ARCHIVE=1 tools/bundle.sh $(BUILD) $(BUNDLE)
 
 tests: $(if $(SAN),,$(BUNDLED))
@@ -309,11 +309,13 @@ $(GPU_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(GPU_TEST_HELP:%.c=
 
 $(MODULE_TEST_SRC:%.c=$(OBJ)/%.o) $(MODULE_TEST_HELP:%.c=$(OBJ)/%.o): CPPFLAGS += -Itests/unit
 
+# the tests that open a module: whichever there is, in a bundle too
 $(MODULE_TEST_BIN): $(BUILD)/tests/gpu_%: $(OBJ)/tests/gpu/%.o $(MODULE_TEST_HELP:%.c=$(OBJ)/%.o) \
                                           $(UNIT_HELP:%.c=$(OBJ)/%.o) $(BUILD)/libcoppice.a | $(BUILD)/emulated/coppice-cuda.so
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS)
+	$(Q)$(CC) $(ALLFLAGS) -o $@ $^ $(DEP_LIBS) $(CMOCKA_LIBS) $(LDFLAGS) \
+	    -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../../lib/coppice-libs'
 
 # the commit goes into one small object, made again when it changes
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)

@@ -135,12 +135,13 @@ for group in "${groups[@]}"; do
 			run_one gpu echo "ok what wants a GPU # SKIP ${why:-built without CUDA}"
 			continue
 		fi
+		modules=$build
+		[ -e "$modules/coppice-cuda.so" ] || modules=$root/lib/coppice # in a bundle
 		for program in "$build"/gpu/test_*; do
 			run_one "gpu-${program##*/test_}" "$program"
 		done
 		for name in feed networks training; do
-			program=$build/tests/gpu_test_$name # not in a bundle
-			[ ! -x "$program" ] || run_one "gpu-$name" env COPPICE_MODULES="$build" "$program"
+			run_one "gpu-$name" env COPPICE_MODULES="$modules" "$build/tests/gpu_test_$name"
 		done
 		run_one gpu-steps bash "$root/tests/gpu/steps.sh"
 		run_one gpu-cells env GPU=1 bash "$root/tests/cli/cuda.sh"

@@ -31,6 +31,10 @@ if [ "${TESTS:-0}" = 1 ]; then
 	cp "$root/tests/gpu/bundled.sh" "$out/gpu-check.sh"
 	rm "$out/tests/gpu/bundled.sh"
 	cp "$build"/bundled/*_tensors "$out/bin/tests/tools/"
+	for name in feed networks training; do
+		cp "$build/tests/gpu_test_$name" "$out/bin/tests/"
+		programs+=("$build/tests/gpu_test_$name")
+	done
 	if [ -d "$build/gpu" ]; then
 		cp "$build"/gpu/test_* "$out/bin/gpu/"
 		programs+=("$build"/gpu/test_*)
