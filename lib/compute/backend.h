@@ -90,7 +90,8 @@ struct cop_sink {
 
 /*
  * Where a convolution's output goes, and what is done to it on the way: bias (out_c; NULL: none) added, cut off to
- * lo..hi; with `sums`, those of y - about and its square are taken.
+ * lo..hi; with `sums`, those of y - about and its square are taken. A list that watches rows beyond out_c has sums for
+ * all of them.
  */
 struct cop_output {
 	float *y;
@@ -98,6 +99,7 @@ struct cop_output {
 	float lo, hi;
 	const float *about;
 	struct cop_sums *sums;
+	const float *base; /* (out_h, out_w, out_c and watched rows): in place of the bias; NULL: none. The CPU's */
 };
 
 enum { COP_WINDOW_MAX = 4096 /* the most pixels that a window joins */ };

@@ -115,7 +115,7 @@ struct pass {
 
 static void forward(struct pass *p)
 {
-	struct cop_output out = {p->out, NULL, -INFINITY, INFINITY, p->zero, &p->sums};
+	struct cop_output out = {.y = p->out, .lo = -INFINITY, .hi = INFINITY, .about = p->zero, .sums = &p->sums};
 	cop_cpu_backend.conv_forward(p->d, &p->x, p->w, &out, p->space);
 }
 

@@ -128,7 +128,8 @@ static void forward_rows(const struct forward *f, int chunk, struct cop_range ro
 			pixel_product(c, &t, f->packed, c->in_g, (size_t)c->in_g * p.ld, p.ld, c->out_g, from, to,
 				      out.cols, at, false);
 			at += (size_t)first * out.ld;
-			cop_finish_output(f->out, &out, first, at, lanes);
+			cop_finish_output(f->out, &out, first,
+					  (size_t)(y * c->d.out_w + x) * (size_t)c->d.out_c + (size_t)first, at, lanes);
 		}
 }
 

@@ -121,7 +121,8 @@ struct cop_cut cop_cut_backward(const struct cop_conv *d)
 
 size_t cop_cut_scratch(const struct cop_cut *c)
 {
-	return (c->whole ? 0 : cop_cut_panels(c)) + 3 * COP_LANES * (size_t)most(c->d.in_c, c->d.out_c);
+	int rows = c->d.out_c + (c->d.sparse ? c->d.sparse->watched : 0);
+	return (c->whole ? 0 : cop_cut_panels(c)) + 3 * COP_LANES * (size_t)most(c->d.in_c, rows);
 }
 
 struct cop_range cop_cut_rows(const struct cop_cut *c, int block)

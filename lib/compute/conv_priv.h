@@ -64,8 +64,12 @@ struct cop_slope cop_slope_from(const struct cop_slope *s, int first);
 /* out (n) = the sum of part (strips, n), in the strips' order. */
 void cop_add_strips(const float *part, int strips, int n, float *out);
 
-/* Bias, cutting off and sums of an output's panel, channels from `first`; lanes: of those channels. */
-void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes);
+/*
+ * Bias, cutting off and sums of an output's panel, channels from `first`; lanes: of those channels. at: where they
+ * begin in the output's base, pixel * channels + first.
+ */
+void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, size_t at, float *y,
+		       float *lanes);
 
 /* Where a completed gradient's panel (channels from `first`, at g + at) is cut off and summed; lanes: of those
    channels, (p->rows, 2, COP_LANES). */

@@ -11,15 +11,22 @@
 enum {
 	GROUP = 448,  /* survivors whose running sums are kept at once: they stay in the first-level cache */
 	ROW_COST = 4, /* a row's own work, storing and summing it, in survivors */
-	ROOM = GROUP + COP_ROWS
+	ROOM = GROUP + COP_ROWS,
+	COLUMNS = 192 /* the most that a cut has */
 };
+_Static_assert(ROOM *COP_LANES >= COP_ROWS * COLUMNS, "watched rows have room where the running sums have");
 
 static int most(int a, int b)
 {
 	return a > b ? a : b;
 }
 
-/* Scratch of a thread, and of the running sums. */
+static int least(int a, int b)
+{
+	return a < b ? a : b;
+}
+
+/* Scratch of a thread, and of the running sums; forward, of rows that are only watched. */
 static size_t thread_floats(const struct cop_cut *c)
 {
 	return cop_cut_scratch(c) + ROOM * COP_LANES;
@@ -56,24 +63,59 @@ struct forward {
 	const struct cop_output *out;
 };
 
+/* Of the output, and those that are only watched. */
+static int row_count(const struct forward *f)
+{
+	return f->c.d.out_c + f->c.d.sparse->watched;
+}
+
+/* Rows of one pixel that go to memory: [r.from, r.to), all of them below out_c. */
+static void write_rows(const struct forward *f, const struct cop_panels *p, const float *const *tap, int chunk,
+		       size_t pixel, struct cop_range r, float *lanes)
+{
+	const struct cop_cut *c = &f->c;
+	const struct cop_sparse *s = c->d.sparse;
+	struct cop_panel out = panel_of(c, chunk, r);
+	float *to = f->out->y + (pixel * (size_t)c->d.out_c + (size_t)r.from) * out.ld + (size_t)(chunk * c->cols);
+	cop_kernels()->sparse_product(s->out, s->out_begin + r.from, out.rows, tap, p->ld, f->w, out.cols, to, out.ld,
+				      false);
+	cop_finish_output(f->out, &out, r.from, pixel * (size_t)row_count(f) + (size_t)r.from, to, lanes);
+}
+
+/* Rows of which only the sums are wanted, some at a time into `scratch`. */
+static void watch_rows(const struct forward *f, const struct cop_panels *p, const float *const *tap, int chunk,
+		       size_t pixel, struct cop_range r, float *scratch, float *lanes)
+{
+	const struct cop_sparse *s = f->c.d.sparse;
+	for (int from = r.from; from < r.to; from += COP_ROWS, lanes += 2 * COP_LANES * COP_ROWS) {
+		struct cop_range some = {from, from + COP_ROWS < r.to ? from + COP_ROWS : r.to};
+		struct cop_panel out = panel_of(&f->c, chunk, some);
+		out.ld = (size_t)f->c.cols;
+		cop_kernels()->sparse_product(s->out, s->out_begin + from, out.rows, tap, p->ld, f->w, out.cols,
+					      scratch, out.ld, false);
+		cop_finish_output(f->out, &out, from, pixel * (size_t)row_count(f) + (size_t)from, scratch, lanes);
+	}
+}
+
 static void forward_rows(const struct forward *f, int chunk, struct cop_range rows, struct cop_range channels,
 			 float *scratch, struct cop_held *held, float *lanes)
 {
 	const struct cop_cut *c = &f->c;
-	const struct cop_sparse *s = c->d.sparse;
 	struct cop_panels p = cop_cut_input(c, f->x, chunk, cop_rows_seen(&c->d, rows.from, rows.to), scratch, held);
-	struct cop_panel out = panel_of(c, chunk, channels);
+	struct cop_range write = {channels.from, least(channels.to, c->d.out_c)};
+	struct cop_range watch = {most(channels.from, c->d.out_c), channels.to};
+	float *watch_lanes = lanes + 2 * COP_LANES * (size_t)(watch.from - channels.from);
 	const float *tap[COP_WINDOW_MAX];
 	struct cop_taps t;
 	for (int y = rows.from; y < rows.to; y++)
 		for (int x = 0; x < c->d.out_w; x++) {
-			size_t at = (size_t)(y * c->d.out_w + x) * (size_t)c->d.out_c + (size_t)channels.from;
-			float *to = f->out->y + at * out.ld + (size_t)(chunk * c->cols);
+			size_t pixel = (size_t)(y * c->d.out_w + x);
 			cop_taps_in(&c->d, &p, y, x, &t);
 			spread(&t, c->taps, tap);
-			cop_kernels()->sparse_product(s->out, s->out_begin + channels.from, out.rows, tap, p.ld, f->w,
-						      out.cols, to, out.ld, false);
-			cop_finish_output(f->out, &out, channels.from, to, lanes);
+			if (write.from < write.to)
+				write_rows(f, &p, tap, chunk, pixel, write, lanes);
+			if (watch.from < watch.to)
+				watch_rows(f, &p, tap, chunk, pixel, watch, scratch + cop_cut_scratch(c), watch_lanes);
 		}
 }
 
@@ -81,8 +123,9 @@ static void forward_task(const struct forward *f, int strip, int split, float *s
 {
 	const struct cop_cut *c = &f->c;
 	const struct cop_sparse *s = c->d.sparse;
+	int all = f->out->sums ? row_count(f) : c->d.out_c;
 	struct cop_range blocks = cop_part(c->row_blocks * c->chunks, c->strips, strip);
-	struct cop_range channels = cop_sparse_part(s->out_begin, s->out_c, ROW_COST, c->splits, split);
+	struct cop_range channels = cop_sparse_part(s->out_begin, all, ROW_COST, c->splits, split);
 	int n = channels.to - channels.from;
 	float *lanes = scratch + cop_cut_panels(c);
 	if (f->out->sums)
@@ -91,7 +134,8 @@ static void forward_task(const struct forward *f, int strip, int split, float *s
 	for (int b = blocks.from; b < blocks.to; b++)
 		forward_rows(f, b / c->row_blocks, cop_cut_rows(c, b), channels, scratch, &held, lanes);
 	if (f->out->sums)
-		cop_store_sums(lanes, n, f->out->sums->part + 2 * (size_t)(strip * c->d.out_c + channels.from));
+		cop_store_sums(lanes, n,
+			       f->out->sums->part + 2 * ((size_t)strip * (size_t)all + (size_t)channels.from));
 }
 
 void cop_conv_sparse_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,

@@ -142,7 +142,7 @@ static void forward_block(const struct forward *f, int block, int chunk, struct 
 			float *out = f->out->y + place(c, y, x, c->d.out_w, first, chunk);
 			cop_taps_in(&c->d, &in, y, x, &t);
 			cop_kernels()->depthwise(&p, t.n, t.x, c->ld, t.at, f->w + first * c->taps, c->taps, out, 0);
-			cop_finish_output(f->out, &p, first, out, lanes);
+			cop_finish_output(f->out, &p, first, 0, out, lanes);
 		}
 }
 

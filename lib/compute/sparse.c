@@ -6,31 +6,53 @@
 #include <limits.h>
 #include <stdlib.h>
 
-static int64_t count_kept(const uint8_t *mask, size_t n)
+/* What a list is made from. NULL: all channels as they are. */
+struct source {
+	const uint8_t *mask;
+	const struct cop_channels *rows, *columns;
+	int in_g; /* inputs of a row of the mask */
+};
+
+/* The r-th row's survivors into `out`, NULL: they are only counted. Returns how many. */
+static int64_t take_row(const struct cop_sparse *s, const struct source *from, int r, int k, struct cop_survivor *out)
+{
+	int row = from->rows ? from->rows->channel[r] : r, columns = from->columns ? from->columns->n : from->in_g;
+	const uint8_t *mask = from->mask + (size_t)row * (size_t)from->in_g * (size_t)s->taps;
+	int first = r / (s->groups > 1 ? s->out_c / s->groups : s->out_c + s->watched) * from->in_g;
+	int64_t n = 0;
+	for (int c = 0; c < columns; c++) {
+		int column = from->columns ? from->columns->channel[c] : c;
+		for (int t = 0; t < s->taps; t++) {
+			if (!mask[(size_t)column * (size_t)s->taps + (size_t)t])
+				continue;
+			if (out)
+				out[k + n] = (struct cop_survivor){.tap = t, .row = first + c, .at = k + (int)n};
+			n++;
+		}
+	}
+	return n;
+}
+
+static int64_t count_kept(const struct cop_sparse *s, const struct source *from)
 {
 	int64_t kept = 0;
-	for (size_t i = 0; i < n; i++)
-		kept += mask[i] != 0;
+	for (int r = 0; r < s->out_c + s->watched; r++)
+		kept += take_row(s, from, r, 0, NULL);
 	return kept;
 }
 
-static void fill_out(struct cop_sparse *s, const uint8_t *mask)
+static void fill_out(struct cop_sparse *s, const struct source *from)
 {
-	int in_g = s->in_c / s->groups, out_g = s->out_c / s->groups, k = 0;
-	for (int o = 0; o < s->out_c; o++) {
-		s->out_begin[o] = k;
-		for (int c = 0; c < in_g; c++)
-			for (int t = 0; t < s->taps; t++)
-				if (*mask++) {
-					s->out[k] = (struct cop_survivor){
-						.tap = t, .row = o / out_g * in_g + c, .at = k};
-					k++;
-				}
+	int k = 0;
+	for (int r = 0; r < s->out_c + s->watched; r++) {
+		s->out_begin[r] = k;
+		k += (int)take_row(s, from, r, k, s->out);
 	}
-	s->out_begin[s->out_c] = k;
+	s->out_begin[s->out_c + s->watched] = k;
+	s->count = s->out_begin[s->out_c];
 }
 
-/* The same by input channel, in the order of outputs. */
+/* The same by input channel, in the order of outputs; nothing goes back from rows that are only watched. */
 static void fill_in(struct cop_sparse *s)
 {
 	int out_g = s->out_c / s->groups, padded = (out_g + COP_ROWS - 1) / COP_ROWS * COP_ROWS;
@@ -66,8 +88,8 @@ static void find_runs(struct cop_sparse *s)
 {
 	int out_g = s->out_c / s->groups;
 	bool *wanted = cop_xcalloc((size_t)(s->in_c > s->out_c ? s->in_c : s->out_c), sizeof(*wanted));
-	for (int c = 0; c < s->in_c; c++)
-		wanted[c] = s->in_begin[c] < s->in_begin[c + 1];
+	for (int k = 0; k < s->out_begin[s->out_c + s->watched]; k++)
+		wanted[s->out[k].row] = true;
 	s->read = runs_of(wanted, s->in_c);
 	for (int o = 0; o < out_g; o++) {
 		wanted[o] = false;
@@ -78,19 +100,15 @@ static void find_runs(struct cop_sparse *s)
 	free(wanted);
 }
 
-int cop_sparse_init(struct cop_sparse *s, int out_c, int in_c, int taps, int groups, const uint8_t *mask,
-		    struct cop_err *err)
+static int make(struct cop_sparse *s, const struct source *from, struct cop_err *err)
 {
-	size_t weights = (size_t)out_c * (size_t)(in_c / groups) * (size_t)taps;
-	int64_t kept = count_kept(mask, weights);
-	*s = (struct cop_sparse){.out_c = out_c, .in_c = in_c, .taps = taps, .groups = groups};
+	int64_t kept = count_kept(s, from);
 	if (kept > INT_MAX / 2)
 		return cop_fail(err, COP_EFAILED, "%lld surviving weights in one layer are too many to list",
 				(long long)kept);
-	s->count = (int)kept;
-	int rc = cop_alloc(&s->out_begin, (size_t)out_c + 1, sizeof(int), "a sparse layer", err);
+	int rc = cop_alloc(&s->out_begin, (size_t)(s->out_c + s->watched) + 1, sizeof(int), "a sparse layer", err);
 	if (!rc)
-		rc = cop_alloc(&s->in_begin, (size_t)in_c + 1, sizeof(int), "a sparse layer", err);
+		rc = cop_alloc(&s->in_begin, (size_t)s->in_c + 1, sizeof(int), "a sparse layer", err);
 	if (!rc)
 		rc = cop_alloc(&s->out, (size_t)kept + 1, sizeof(*s->out), "a sparse layer", err);
 	if (!rc)
@@ -99,10 +117,27 @@ int cop_sparse_init(struct cop_sparse *s, int out_c, int in_c, int taps, int gro
 		cop_sparse_release(s);
 		return rc;
 	}
-	fill_out(s, mask);
+	fill_out(s, from);
 	fill_in(s);
 	find_runs(s);
 	return 0;
+}
+
+int cop_sparse_init(struct cop_sparse *s, int out_c, int in_c, int taps, int groups, const uint8_t *mask,
+		    struct cop_err *err)
+{
+	struct source from = {.mask = mask, .in_g = in_c / groups};
+	*s = (struct cop_sparse){.out_c = out_c, .in_c = in_c, .taps = taps, .groups = groups};
+	return make(s, &from, err);
+}
+
+int cop_sparse_select(struct cop_sparse *s, const struct cop_channels *rows, int watched,
+		      const struct cop_channels *columns, int in_c, int taps, const uint8_t *mask, struct cop_err *err)
+{
+	struct source from = {mask, rows, columns, in_c};
+	*s = (struct cop_sparse){
+		.out_c = rows->n - watched, .watched = watched, .in_c = columns->n, .taps = taps, .groups = 1};
+	return make(s, &from, err);
 }
 
 void cop_sparse_release(struct cop_sparse *s)

@@ -25,12 +25,13 @@ struct cop_runs {
 
 struct cop_sparse {
 	int out_c, in_c, taps, groups;
-	int count; /* survivors */
+	int watched; /* rows behind out_c: outputs that nobody reads, but whose sums for a batch norm are wanted */
+	int count;   /* survivors of the out_c rows; those of watched rows come behind them */
 	/*
 	 * Row o's are out[out_begin[o]..out_begin[o + 1]): the taps and input channels that output channel o reads.
 	 * out[k].at is k.
 	 */
-	int *out_begin; /* (out_c + 1) */
+	int *out_begin; /* (out_c + watched + 1) */
 	struct cop_survivor *out;
 	/*
 	 * Those that read input channel c: in[in_begin[c]..in_begin[c + 1]), `row` being the output's in a panel whose
@@ -47,6 +48,20 @@ struct cop_sparse {
  */
 int cop_sparse_init(struct cop_sparse *s, int out_c, int in_c, int taps, int groups, const uint8_t *mask,
 		    struct cop_err *err) COP_CHECKED;
+
+/* Some channels of a layer: channel[i] is the i-th of them; place[c] its place among them, -1: it is not one. */
+struct cop_channels {
+	int n;
+	const int *channel, *place;
+};
+
+/*
+ * Of a layer of one group with in_c inputs, its outputs `rows`, the last `watched` of them only watched, and its inputs
+ * `columns`. Weights are those of these rows and columns that survive, in this order.
+ */
+int cop_sparse_select(struct cop_sparse *s, const struct cop_channels *rows, int watched,
+		      const struct cop_channels *columns, int in_c, int taps, const uint8_t *mask, struct cop_err *err)
+	COP_CHECKED;
 void cop_sparse_release(struct cop_sparse *s);
 
 /*

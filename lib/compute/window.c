@@ -149,10 +149,12 @@ void cop_add_strips(const float *part, int strips, int n, float *out)
 	}
 }
 
-void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, float *y, float *lanes)
+void cop_finish_output(const struct cop_output *o, const struct cop_panel *p, int first, size_t at, float *y,
+		       float *lanes)
 {
-	if (o->bias || o->lo > -INFINITY || o->hi < INFINITY)
-		cop_kernels()->bias(p, y, o->bias ? o->bias + first : NULL, o->lo, o->hi);
+	const float *add = o->base ? o->base + at : o->bias ? o->bias + first : NULL;
+	if (add || o->lo > -INFINITY || o->hi < INFINITY)
+		cop_kernels()->bias(p, y, add, o->lo, o->hi);
 	if (o->sums)
 		cop_kernels()->moments(p, y, o->about + first, lanes);
 }

@@ -154,7 +154,12 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 		return;
 	case COP_STAGE_CONV: {
 		struct cop_conv c = conv_of(w, i);
-		struct cop_output out = {y, d->bias ? param + d->bias_at : NULL, lo, hi, about, sums};
+		struct cop_output out = {.y = y,
+					 .bias = d->bias ? param + d->bias_at : NULL,
+					 .lo = lo,
+					 .hi = hi,
+					 .about = about,
+					 .sums = sums};
 		b->conv_forward(&c, &x, param + d->weight, &out, w->space);
 		return;
 	}

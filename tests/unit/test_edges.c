@@ -209,7 +209,8 @@ static void run(const struct trial *t, int threads, struct result *r)
 	const struct cop_gradient dy = {.g = t->dy};
 	const struct cop_sink dx = {.g = r->dx};
 	struct cop_sums sums = {r->sums, 0};
-	const struct cop_output out = {r->y, t->bias, -INFINITY, INFINITY, t->about, &sums};
+	const struct cop_output out = {
+		.y = r->y, .bias = t->bias, .lo = -INFINITY, .hi = INFINITY, .about = t->about, .sums = &sums};
 	float *space = workspace(d, false, &n);
 	engine->conv_forward(d, &x, t->w, &out, space);
 	check_guard(d, space, n);
