@@ -290,3 +290,30 @@ void cop_cpu_global_pool_backward(const struct cop_shape *in, const float *dy, c
 	}
 	complete(in, dx);
 }
+
+/* One row of ld images, some columns at a time. */
+static float image_sum(const struct cop_gradient *dy, const struct cop_slope *as, size_t at, int batch, int ld)
+{
+	float row[COLUMNS], lanes[COP_LANES] = {0};
+	for (int from = 0; from < ld; from += COLUMNS) {
+		int cols = least(COLUMNS, ld - from), valid = least(cols, batch - from);
+		struct cop_panel p = {.rows = 1, .cols = cols, .valid = valid > 0 ? valid : 0, .ld = COLUMNS};
+		size_t first = at + (size_t)from;
+		cop_kernels()->read_slope(&p, dy->g + first, as->a ? dy->raw + first : NULL, as, row, COLUMNS);
+		cop_kernels()->row_sums(&p, row, lanes);
+	}
+	return (float)cop_lanes_sum(lanes);
+}
+
+void cop_cpu_image_sums(const struct cop_shape *s, const struct cop_gradient *dy, const int *channel, int n,
+			float *sums)
+{
+	int all = pixels(s);
+#pragma omp parallel for schedule(static)
+	for (int i = 0; i < all; i++)
+		for (int k = 0; k < n; k++) {
+			struct cop_slope as = cop_slope_from(&dy->slope, channel[k]);
+			size_t at = ((size_t)i * (size_t)s->c + (size_t)channel[k]) * (size_t)s->ld;
+			sums[(size_t)k * (size_t)all + (size_t)i] = image_sum(dy, &as, at, s->batch, s->ld);
+		}
+}

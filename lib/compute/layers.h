@@ -31,6 +31,10 @@ void cop_cpu_pool_backward(const struct cop_pool *p, const struct cop_activation
 void cop_cpu_global_pool(const struct cop_shape *in, const struct cop_activation *x, float *y);
 void cop_cpu_global_pool_backward(const struct cop_shape *in, const float *dy, const struct cop_sink *dx);
 
+/* Of n channels of a gradient as it is read, the sum over the images at each pixel: sums (n, pixels). */
+void cop_cpu_image_sums(const struct cop_shape *s, const struct cop_gradient *dy, const int *channel, int n,
+			float *sums);
+
 void cop_cpu_linear_forward(const struct cop_linear *d, const float *w, const float *b, const float *x, float *y);
 void cop_cpu_linear_backward_data(const struct cop_linear *d, const float *w, const float *dy, const float *x,
 				  float *dx);

@@ -13,15 +13,20 @@ struct source {
 	int in_g; /* inputs of a row of the mask */
 };
 
+static int channel_of(const struct cop_channels *some, int i)
+{
+	return some && some->channel ? some->channel[i] : i;
+}
+
 /* The r-th row's survivors into `out`, NULL: they are only counted. Returns how many. */
 static int64_t take_row(const struct cop_sparse *s, const struct source *from, int r, int k, struct cop_survivor *out)
 {
-	int row = from->rows ? from->rows->channel[r] : r, columns = from->columns ? from->columns->n : from->in_g;
+	int row = channel_of(from->rows, r), columns = from->columns ? from->columns->n : from->in_g;
 	const uint8_t *mask = from->mask + (size_t)row * (size_t)from->in_g * (size_t)s->taps;
 	int first = r / (s->groups > 1 ? s->out_c / s->groups : s->out_c + s->watched) * from->in_g;
 	int64_t n = 0;
 	for (int c = 0; c < columns; c++) {
-		int column = from->columns ? from->columns->channel[c] : c;
+		int column = channel_of(from->columns, c);
 		for (int t = 0; t < s->taps; t++) {
 			if (!mask[(size_t)column * (size_t)s->taps + (size_t)t])
 				continue;

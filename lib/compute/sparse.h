@@ -49,10 +49,10 @@ struct cop_sparse {
 int cop_sparse_init(struct cop_sparse *s, int out_c, int in_c, int taps, int groups, const uint8_t *mask,
 		    struct cop_err *err) COP_CHECKED;
 
-/* Some channels of a layer: channel[i] is the i-th of them; place[c] its place among them, -1: it is not one. */
+/* Some channels of a layer: channel[i] is the i-th of them; NULL: the first n as they are. */
 struct cop_channels {
 	int n;
-	const int *channel, *place;
+	const int *channel;
 };
 
 /*

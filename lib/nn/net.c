@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "compute/sparse.h"
+#include "nn/constants.h"
 #include "nn/models.h"
 
 #include <math.h>
@@ -31,6 +32,7 @@ void cop_net_release(struct cop_net *net)
 	for (int i = 0; i < net->graph.n && net->sparse; i++)
 		cop_sparse_release(&net->sparse[i]);
 	free(net->sparse);
+	cop_constants_release(net->constants);
 	cop_stages_release(&net->stages);
 	cop_graph_release(&net->graph);
 	*net = (struct cop_net){0};
@@ -91,12 +93,15 @@ static struct cop_pool pool_of(const struct cop_work *w, int i)
 				 .max = node_of(w, stage_of(w, i)->node)->op == COP_OP_MAX_POOL};
 }
 
-static struct cop_norm norm_of(const struct cop_work *w, int i)
+/* Over all channels that it normalises; what goes back, goes through those that are not only watched. */
+static struct cop_norm norm_of(const struct cop_work *w, int i, bool back)
 {
 	const struct cop_stage *s = stage_of(w, i);
 	const struct cop_node *d = node_of(w, s->norm);
-	return (struct cop_norm){
-		.c = s->c, .count = (double)w->batch * s->h * s->w, .momentum = d->momentum, .epsilon = d->epsilon};
+	return (struct cop_norm){.c = s->c + (back ? 0 : s->watched),
+				 .count = (double)w->batch * s->h * s->w,
+				 .momentum = d->momentum,
+				 .epsilon = d->epsilon};
 }
 
 static bool is_relu(const struct cop_stage *s)
@@ -140,7 +145,9 @@ static struct cop_activation value_of(const struct cop_work *w, int i)
 
 /* forward */
 
-static void run_forward(struct cop_work *w, int i, const float *param, const float *about, struct cop_sums *sums)
+/* base: of what is the same for every image, in place of the bias; NULL: nothing is. */
+static void run_forward(struct cop_work *w, int i, const float *param, const float *base, const float *about,
+			struct cop_sums *sums)
 {
 	const struct cop_backend *b = w->backend;
 	const struct cop_stage *s = stage_of(w, i);
@@ -159,13 +166,15 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 					 .lo = lo,
 					 .hi = hi,
 					 .about = about,
-					 .sums = sums};
+					 .sums = sums,
+					 .base = base};
 		b->conv_forward(&c, &x, param + d->weight, &out, w->space);
 		return;
 	}
 	case COP_STAGE_LINEAR: {
 		struct cop_linear l = linear_of(w, i);
-		b->linear_forward(&l, param + d->weight, d->bias ? param + d->bias_at : NULL, x.raw, y);
+		const float *bias = d->bias ? param + d->bias_at : NULL;
+		b->linear_forward(&l, param + d->weight, base ? base : bias, x.raw, y);
 		break;
 	}
 	case COP_STAGE_ADD: {
@@ -207,7 +216,7 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 static void normalise(struct cop_work *w, int i, const float *param, float *buffer)
 {
 	const struct cop_node *d = node_of(w, stage_of(w, i)->norm);
-	struct cop_norm n = norm_of(w, i);
+	struct cop_norm n = norm_of(w, i, false);
 	const float *weight = param + d->weight, *bias = param + d->bias_at;
 	float *mean = buffer + d->running_mean, *var = buffer + d->running_var;
 	if (w->training)
@@ -225,7 +234,10 @@ const float *cop_net_forward(struct cop_work *w, const float *param, float *buff
 	for (int i = 0; i < n; i++) {
 		int norm = stage_of(w, i)->norm;
 		bool batch = norm >= 0 && w->training;
-		run_forward(w, i, param, batch ? buffer + node_of(w, norm)->running_mean : NULL,
+		const float *base = NULL;
+		if (w->constants)
+			base = cop_constants_forward(w->constants, w->net, i, w->batch, param, buffer);
+		run_forward(w, i, param, base, batch ? buffer + node_of(w, norm)->running_mean : NULL,
 			    batch ? &w->sums : NULL);
 		if (norm >= 0)
 			normalise(w, i, param, buffer);
@@ -266,7 +278,7 @@ static void note_complete(struct cop_work *w, int i, const struct cop_sink *to, 
 	if (!to->sums)
 		return;
 	const struct cop_node *d = node_of(w, stage_of(w, i)->norm);
-	struct cop_norm n = norm_of(w, i);
+	struct cop_norm n = norm_of(w, i, true);
 	w->backend->norm_backward(&n, &w->sums, param + d->weight, &w->normed[i], grad + d->weight, grad + d->bias_at,
 				  &w->slopes[i]);
 }
@@ -346,6 +358,11 @@ void cop_net_backward(struct cop_work *w, const float *param, float *grad)
 			struct cop_slope slope = slope_of(w, i);
 			w->backend->slope(&shape, &slope, w->raw[i], w->grad[i]);
 		}
+		struct cop_gradient dy = {.g = w->grad[i], .raw = w->raw[i]};
+		if (s->kind == COP_STAGE_CONV)
+			dy.slope = slope_of(w, i);
+		if (w->constants)
+			cop_constants_backward(w->constants, w->net, i, w->batch, w->ld, &dy, param, grad);
 		/* an input that shares this gradient's memory comes after one that copies it */
 		int first = s->ninputs == 2 && s->shares[0] && !s->shares[1];
 		for (int n = 0; n < s->ninputs; n++) {

@@ -15,6 +15,7 @@ struct cop_net {
 	struct cop_graph graph;
 	struct cop_stages stages;
 	int classes;
+	struct cop_constants *constants; /* channels that are the same for every image (nn/constants.h); NULL: none */
 	struct cop_sparse *sparse; /* (graph.n): of weights that are listed (out_begin is there); NULL: none are */
 };
 
@@ -40,11 +41,12 @@ struct cop_work {
 	struct cop_slopes *slopes;
 	struct cop_sums sums;
 	float *arena, *small, *space;
-	float *narrow;                     /* the weights as products read them; NULL: they read the weights */
-	bool guest;                        /* the arena is another's */
-	size_t arena_floats, space_floats; /* activations and their gradients; the backend's workspace */
-	uint64_t dropout_seed;             /* the caller's, before a training pass, with: */
-	const struct cop_dials *dials;     /* in the backend's memory */
+	float *narrow;                        /* the weights as products read them; NULL: they read the weights */
+	bool guest;                           /* the arena is another's */
+	size_t arena_floats, space_floats;    /* activations and their gradients; the backend's workspace */
+	uint64_t dropout_seed;                /* the caller's, before a training pass, with: */
+	const struct cop_dials *dials;        /* in the backend's memory */
+	struct cop_constants_work *constants; /* NULL: the net has none */
 };
 
 /*

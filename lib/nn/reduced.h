@@ -1,10 +1,11 @@
 /*
  * A network reduced to what a mask leaves of it. Its layers hold the surviving weights alone, listed where that is
  * cheaper (compute/sparse.h) and as they are otherwise, so gradients, optimizer state and every pass over them are of
- * the survivors too. It computes the function of the masked network, with sums in another order.
+ * the survivors too. Channels that are the same for every image are worked out once (nn/constants.h), and those that
+ * nobody reads not at all (nn/survival.h). It computes the function of the masked network, with sums in another order.
  *
  * The reduced network's arenas are laid out anew; `param_of` and `buffer_of` say where each number stands in those of
- * the whole network.
+ * the whole network. All that survives is there, so that one pass of the optimizer goes over all of it.
  */
 #ifndef COP_NN_REDUCED_H
 #define COP_NN_REDUCED_H
@@ -24,7 +25,7 @@ bool cop_reduced_can_list(const struct cop_graph *g, int i);
 
 /*
  * Of a network and a mask of its parameters. whole (nodes): true where weights stay as they are; NULL: nowhere.
- * COP_EFAILED: no memory.
+ * COP_EFAILED: no memory; COP_EINPUT where nothing of an image reaches the output (nn/survival.h).
  */
 int cop_reduced_init(struct cop_reduced *r, const struct cop_net *full, const uint8_t *mask, const bool *whole,
 		     struct cop_err *err) COP_CHECKED;

@@ -30,6 +30,7 @@ struct cop_stage {
 	float lo, hi;          /* the activation; -inf and inf: none */
 	int input[2], ninputs; /* stages */
 	int c, h, w;           /* what it gives */
+	int watched;           /* further channels, of which nothing is kept but their batch norm's statistics */
 	int first, last;       /* the stages that read it: the one furthest on gives its gradient's first part */
 	int readers;           /* how often it is read: x + x reads x twice */
 	/*

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "nn/arena.h"
+#include "nn/constants.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -129,6 +130,11 @@ static size_t space_floats(struct cop_work *w)
 	return most;
 }
 
+static size_t norm_room(const struct cop_stage *s)
+{
+	return ((size_t)(s->c + s->watched) + 15) & ~(size_t)15;
+}
+
 /* Of the batch norms: seven numbers a channel, and room for the sums of the widest. */
 static int plan_norms(struct cop_work *w, struct cop_err *err)
 {
@@ -136,7 +142,7 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 	size_t all = 0, widest = 0;
 	for (int i = 0; i < s->n; i++)
 		if (s->stage[i].norm >= 0) {
-			size_t c = ((size_t)s->stage[i].c + 15) & ~(size_t)15;
+			size_t c = norm_room(&s->stage[i]);
 			all += 7 * c;
 			widest = c > widest ? c : widest;
 		}
@@ -147,7 +153,7 @@ static int plan_norms(struct cop_work *w, struct cop_err *err)
 	float *at = w->small;
 	for (int i = 0; i < s->n; i++)
 		if (s->stage[i].norm >= 0) {
-			size_t c = ((size_t)s->stage[i].c + 15) & ~(size_t)15;
+			size_t c = norm_room(&s->stage[i]);
 			w->normed[i] = (struct cop_normed){at, at + c, at + 2 * c, at + 3 * c};
 			w->slopes[i] = (struct cop_slopes){at + 4 * c, at + 5 * c, at + 6 * c};
 			at += 7 * c;
@@ -249,6 +255,8 @@ int cop_work_init(struct cop_work *w, const struct cop_net *net, const struct co
 		w->space_floats = space_floats(w) + 16;
 	if (!rc)
 		rc = cop_backend_alloc(backend, &w->space, w->space_floats * sizeof(float), "workspace", err);
+	if (!rc && net->constants)
+		rc = cop_constants_begin(&w->constants, net, training, err);
 	if (!rc && backend->narrow)
 		rc = cop_backend_alloc(backend, &w->narrow, net->graph.params.total * backend->element, "parameters",
 				       err);
@@ -272,6 +280,7 @@ void cop_work_release(struct cop_work *w)
 		w->backend->release(w->space);
 		w->backend->release(w->narrow);
 	}
+	cop_constants_end(w->constants);
 	*w = (struct cop_work){0};
 }
 

@@ -42,16 +42,20 @@ static void draw_vectors(struct trial *t, const struct cop_layout *l, float *to)
 	}
 }
 
+/* Whatever is drawn, one path is left: through the first channels, and the middles of windows. */
 static void draw_mask(struct trial *t)
 {
 	const struct cop_layout *l = &t->e.net.graph.params;
 	t->mask = cop_xmalloc(l->total);
 	memset(t->mask, 1, l->total);
-	for (size_t k = 0; k < l->n; k++)
-		for (size_t i = l->tensor[k].offset; i < l->tensor[k].offset + l->tensor[k].count; i++) {
-			t->mask[i] = !l->tensor[k].prunable || cop_stream_uniform(&t->s) < t->density;
+	for (size_t k = 0; k < l->n; k++) {
+		const struct cop_tensor *v = &l->tensor[k];
+		int64_t path = v->rank == 4 ? v->dim[2] / 2 * v->dim[3] + v->dim[3] / 2 : 0;
+		for (size_t i = 0; i < v->count && v->prunable; i++)
+			t->mask[v->offset + i] = cop_stream_uniform(&t->s) < t->density || (int64_t)i == path;
+		for (size_t i = v->offset; i < v->offset + v->count; i++)
 			t->e.param[i] = t->mask[i] ? t->e.param[i] : 0;
-		}
+	}
 	engine_reduce(&t->e, t->mask, t->whole);
 }
 
