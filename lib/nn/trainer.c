@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "nn/ranks.h"
 #include "nn/ranks_device.h"
+#include "nn/survival.h"
 #include "nn/trainer_priv.h"
 
 #include <inttypes.h>
@@ -229,7 +230,9 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 {
-	int rc = take_over(t, c, err);
+	int rc = mask ? cop_survival_check(&t->net, mask, err) : 0;
+	if (!rc)
+		rc = take_over(t, c, err);
 	if (rc || !mask)
 		return rc;
 	/* of another mask */

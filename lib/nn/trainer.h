@@ -91,7 +91,8 @@ void cop_trainer_restart(struct cop_trainer *t);
 void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
 
 /*
- * Takes over parameters, running statistics, optimizer state and step. A checkpoint of another network is COP_EINPUT.
+ * Takes over parameters, running statistics, optimizer state and step. A checkpoint of another network is COP_EINPUT,
+ * and so is a mask that lets nothing of an image through (nn/survival.h).
  * `mask` (the params' layout; copied; NULL: dense) is applied to parameters and optimizer state: rewinding with a
  * ticket's mask.
  */
