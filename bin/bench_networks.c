@@ -9,17 +9,10 @@
 
 enum { NETWORKS = 7 };
 
-struct network {
-	const char *title;
-	struct cop_model_config model;
-	struct cop_bench_data images;
-	int batch;
-};
-
 static int64_t lenet_hidden[] = {300, 100};
 
 /* In the order of their names below. Images and batches are the papers', MobileNetV2's those of the study on 64x64. */
-static const struct network networks[NETWORKS] = {
+static const struct cop_bench_network networks[NETWORKS] = {
 	{"LeNet-300-100", {.name = COP_MODEL_LENET, .hidden = {lenet_hidden, 2}}, {1, 28, 10}, 60},
 	{"Conv-2", {.name = COP_MODEL_CONV2}, {3, 32, 10}, 60},
 	{"Conv-4", {.name = COP_MODEL_CONV4}, {3, 32, 10}, 60},
@@ -32,7 +25,7 @@ static const struct network networks[NETWORKS] = {
 const char *const cop_bench_network_names[] = {"lenet",    "conv2", "conv4",        "conv6",
 					       "resnet20", "vgg16", "mobilenet_v2", NULL};
 
-static const struct network *find(const char *name)
+const struct cop_bench_network *cop_bench_find_network(const char *name)
 {
 	int i = 0;
 	while (cop_bench_network_names[i] && strcmp(cop_bench_network_names[i], name) != 0)
@@ -58,18 +51,24 @@ static int open_device(const struct cop_bench_run *run, const struct cop_backend
 	return run->args->device.kind == COP_DEVICE_CUDA ? cop_bench_open_gpu(run, &m, b, err) : 0;
 }
 
-/* SGD with momentum; the CPU's floor is the step's arithmetic at the rate of large products. */
-int cop_bench_networks(struct cop_bench_run *run, struct cop_err *err)
+struct cop_train_config cop_bench_training(const struct cop_bench_run *run, const struct cop_bench_network *n)
 {
-	const struct network *n = find(run->name);
-	struct cop_train_config train = {.epochs = 1000000,
+	static char none[] = "0ep";
+	return (struct cop_train_config){.epochs = 1000000,
 					 .batch = run->args->batch ? run->args->batch : n->batch,
 					 .optimizer = COP_OPTIMIZER_SGD,
 					 .lr = 0.01,
 					 .momentum = 0.9,
 					 .weight_decay = 1e-4,
-					 .warmup = (char[]){"0ep"},
+					 .warmup = none,
 					 .seed_order = 1};
+}
+
+/* SGD with momentum; the CPU's floor is the step's arithmetic at the rate of large products. */
+int cop_bench_networks(struct cop_bench_run *run, struct cop_err *err)
+{
+	const struct cop_bench_network *n = cop_bench_find_network(run->name);
+	struct cop_train_config train = cop_bench_training(run, n);
 	struct cop_bench_step s;
 	const struct cop_backend *b;
 	int rc = open_device(run, &b, err);

@@ -48,11 +48,19 @@ struct args {
 	size_t n, cap;
 };
 
-enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH, KEY_SIZE, KEY_DEVICE, KEY_PRECISION };
+enum { KEY_STEPS = 256, KEY_ELEMENTS, KEY_BATCH, KEY_SIZE, KEY_DEVICE, KEY_PRECISION, KEY_SPARSE, KEY_CHECKPOINT };
 
 static bool on_gpu(const struct args *a)
 {
 	return a->of.device.kind == COP_DEVICE_CUDA;
+}
+
+/* What --sparse does of a benchmark; NULL: nothing. */
+static cop_bench_work *sparse_work(const struct benchmark *b)
+{
+	if (b->work == cop_bench_networks)
+		return cop_bench_tickets;
+	return b->work == cop_bench_convolutions ? cop_bench_break_even : NULL;
 }
 
 static bool can_be_done(const struct args *a, const struct benchmark *b)
@@ -69,7 +77,8 @@ static void want(struct args *a, const struct benchmark *b)
 static void want_usual(struct args *a)
 {
 	for (size_t i = 0; i < BENCHMARKS; i++)
-		if (benchmarks[i].usual && can_be_done(a, &benchmarks[i]))
+		if (benchmarks[i].usual && can_be_done(a, &benchmarks[i]) &&
+		    (!a->of.sparse || sparse_work(&benchmarks[i])))
 			want(a, &benchmarks[i]);
 }
 
@@ -116,6 +125,23 @@ static int one_of(struct argp_state *state, const char *option, const char *arg,
 	return i;
 }
 
+static void check_sparse(const struct args *a, struct argp_state *state)
+{
+	size_t networks = 0;
+	if (a->of.checkpoint && !a->of.sparse)
+		argp_error(state, "--checkpoint goes with --sparse");
+	if (a->of.sparse && on_gpu(a))
+		argp_error(state, "--sparse is of the CPU: on a GPU masked networks are computed dense");
+	for (size_t i = 0; i < a->n && a->of.sparse; i++) {
+		if (!sparse_work(a->wanted[i].benchmark))
+			argp_error(state, "'%s' has nothing sparse: --sparse goes with networks and 'convolutions'",
+				   a->wanted[i].benchmark->name);
+		networks += a->wanted[i].benchmark->work == cop_bench_networks;
+	}
+	if (a->of.checkpoint && networks != 1)
+		argp_error(state, "--checkpoint is of one network: name it");
+}
+
 /* All have been read: the device is known. */
 static void check_wanted(struct args *a, struct argp_state *state)
 {
@@ -127,6 +153,7 @@ static void check_wanted(struct args *a, struct argp_state *state)
 		if (!can_be_done(a, a->wanted[i].benchmark))
 			argp_error(state, "'%s' is a benchmark of %s", a->wanted[i].benchmark->name,
 				   on_gpu(a) ? "the CPU" : "a GPU: add --device cuda");
+	check_sparse(a, state);
 	if (a->n == 0)
 		want_usual(a);
 }
@@ -161,6 +188,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		a->of.device.precision = one_of(state, "--precision", arg,
 						(const char *const[]){"fp32", "tf32", "bf16", NULL});
 		return 0;
+	case KEY_SPARSE:
+		a->of.sparse = true;
+		return 0;
+	case KEY_CHECKPOINT:
+		a->of.checkpoint = arg;
+		return 0;
 	case ARGP_KEY_ARG:
 		want_named(a, arg, state);
 		return 0;
@@ -179,9 +212,24 @@ static const struct cop_column columns[] = {
 	{"data_wait", COP_COLUMN_PERCENT, 1},
 };
 
+/* With --sparse: what masks leave of networks, and layers by shape. Else `rows` alone. */
+struct tables {
+	struct cop_table rows, tickets, layers;
+};
+
+static void add_ticket(const struct cop_bench_row *r, void *user)
+{
+	cop_bench_ticket_row(r, &((struct tables *)user)->tickets);
+}
+
+static void add_layer(const struct cop_bench_row *r, void *user)
+{
+	cop_bench_even_row(r, &((struct tables *)user)->layers);
+}
+
 static void add_row(const struct cop_bench_row *r, void *user)
 {
-	struct cop_table *t = user;
+	struct cop_table *t = &((struct tables *)user)->rows;
 	cop_table_text(t, r->name);
 	cop_table_int(t, r->threads);
 	cop_table_real(t, r->seconds);
@@ -209,7 +257,7 @@ static void add_peak(cJSON *j, const struct cop_bench_run *run)
 	cop_json_add_num(j, "copy_gbs", peak->copy_gbs);
 }
 
-static void print_json(const struct cop_bench_run *run, const struct cop_table *t)
+static void print_json(const struct cop_bench_run *run, const struct tables *t)
 {
 	char cpu[192];
 	cJSON *j = cJSON_CreateObject();
@@ -218,31 +266,55 @@ static void print_json(const struct cop_bench_run *run, const struct cop_table *
 	cJSON_AddStringToObject(j, "kernels", cop_kernels()->name);
 	cJSON_AddNumberToObject(j, "threads", run->args->threads);
 	add_peak(j, run);
-	cJSON_AddItemToObject(j, "benchmarks", cop_table_json(t));
+	cJSON_AddItemToObject(j, "benchmarks", cop_table_json(run->args->sparse ? &t->tickets : &t->rows));
+	if (run->args->sparse)
+		cJSON_AddItemToObject(j, "layers", cop_table_json(&t->layers));
 	char *text = cJSON_Print(j);
 	puts(text);
 	cJSON_free(text);
 	cJSON_Delete(j);
 }
 
-static void print_text(const struct cop_bench_run *run, const struct cop_table *t)
+/* One table, or those of --sparse that have rows. */
+static void print_tables(const struct cop_bench_run *run, const struct tables *t)
+{
+	bool both = cop_table_rows(&t->tickets) && cop_table_rows(&t->layers);
+	if (!run->args->sparse)
+		cop_table_print(&t->rows, stdout, false);
+	if (cop_table_rows(&t->tickets))
+		cop_table_print(&t->tickets, stdout, false);
+	if (both)
+		puts("");
+	if (cop_table_rows(&t->layers))
+		cop_table_print(&t->layers, stdout, false);
+}
+
+static void print_text(const struct cop_bench_run *run, const struct tables *t)
 {
 	char cpu[192];
 	const struct cop_cpu_peak *peak = &run->peak;
 	int threads = run->args->threads;
 	if (run->args->device.kind == COP_DEVICE_CUDA) {
 		printf("%s\nmemory: %.1f GB/s copied\n\n", run->gpu.name, run->gpu.copy_gbs);
-		cop_table_print(t, stdout, false);
+		print_tables(run, t);
 		return;
 	}
 	printf("%s, %d thread%s\n", cop_cpu_describe(cpu, sizeof(cpu)), threads, threads == 1 ? "" : "s");
 	printf("speed of large products: %.0f GFLOP/s (OpenBLAS %.0f, the kernels %.0f)\n", peak->gflops,
 	       peak->library_gflops, peak->kernel_gflops);
 	printf("memory: %.1f GB/s read, %.1f GB/s copied\n\n", peak->read_gbs, peak->copy_gbs);
-	cop_table_print(t, stdout, false);
+	print_tables(run, t);
 }
 
-static int run_all(const struct args *a, struct cop_bench_run *run, struct cop_table *t, struct cop_err *err)
+static int run_one(const struct args *a, struct cop_bench_run *run, const struct benchmark *b, struct tables *t,
+		   struct cop_err *err)
+{
+	if (!a->of.sparse)
+		return cop_bench_apart(run, b->work, add_row, t, err);
+	return cop_bench_apart(run, sparse_work(b), b->work == cop_bench_networks ? add_ticket : add_layer, t, err);
+}
+
+static int run_all(const struct args *a, struct cop_bench_run *run, struct tables *t, struct cop_err *err)
 {
 	run->name = "peak";
 	int rc = cop_bench_measure(run, err);
@@ -250,7 +322,7 @@ static int run_all(const struct args *a, struct cop_bench_run *run, struct cop_t
 		run->name = a->wanted[i].benchmark->name;
 		run->folder = a->wanted[i].folder;
 		cop_progress("bench", (double)i, (double)a->n, "%s", run->name);
-		rc = cop_bench_apart(run, a->wanted[i].benchmark->work, add_row, t, err);
+		rc = run_one(a, run, a->wanted[i].benchmark, t, err);
 	}
 	cop_progress("bench", 1, 1, " ");
 	return rc;
@@ -265,6 +337,9 @@ static const struct argp_option options[] = {
 	{"batch", KEY_BATCH, "N", 0,
 	 "Images a training step or a convolution (default: what each network is trained with)", 0},
 	{"elements", KEY_ELEMENTS, "N", 0, "Elements to take quantiles of (default 100000000)", 0},
+	{"sparse", KEY_SPARSE, NULL, 0, "Training with masks, beside the dense engine, and layers by sparsity", 0},
+	{"checkpoint", KEY_CHECKPOINT, "FILE", 0,
+	 "With --sparse: weights that masks are made from (default: some seconds of training)", 0},
 	{"size", KEY_SIZE, "N", 0, "Side of the images that 'pack' makes (default 64)", 0},
 	{0},
 };
@@ -288,21 +363,29 @@ int cmd_bench(int argc, char **argv)
 		       "Each benchmark runs in a process of its own: 'memory' is the peak of that process in bytes, or "
 		       "of the GPU's memory that it took, "
 		       "'arena' what of it holds activations, their gradients and workspace, 'data_wait' the share of "
-		       "the steps that goes to making batches or waiting for them. Figures are medians."};
+		       "the steps that goes to making batches or waiting for them. Figures are medians.\n\n"
+		       "--sparse times networks with masks of 0 to 99%, by magnitude over all weights ('global') and "
+		       "at random in each tensor ('uniform'), in turn with the dense engine, and says what the parts "
+		       "of the step take; 'convolutions' are then 1x1 ones dense and as lists, and the sparsity at "
+		       "which lists become faster. Without WHAT: lenet, resnet20, mobilenet_v2 and convolutions."};
 	struct args a = {.of = {.device = {.kind = COP_DEVICE_CPU, .deterministic = true}}};
 	struct cop_err err = {0};
-	struct cop_table t;
+	struct tables t;
 	cop_parse_args(&argp, argc, argv, &a);
 	cop_console_start(false);
 	a.of.threads = cop_cpu_set_threads(a.of.threads);
 	struct cop_bench_run run = {.args = &a.of};
-	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	cop_table_init(&t.rows, columns, sizeof(columns) / sizeof(columns[0]));
+	cop_bench_ticket_table(&t.tickets);
+	cop_bench_even_table(&t.layers);
 	int rc = run_all(&a, &run, &t, &err);
 	if (!rc && a.json)
 		print_json(&run, &t);
 	else if (!rc)
 		print_text(&run, &t);
-	cop_table_release(&t);
+	cop_table_release(&t.rows);
+	cop_table_release(&t.tickets);
+	cop_table_release(&t.layers);
 	free(a.wanted);
 	return cop_exit_code(rc, &err);
 }
