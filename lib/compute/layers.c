@@ -291,6 +291,70 @@ void cop_cpu_global_pool_backward(const struct cop_shape *in, const float *dy, c
 	complete(in, dx);
 }
 
+/* One channel at one pixel. */
+static void add_channel(const struct cop_shape *s, const struct cop_term *a, const struct cop_term *b, int pixel, int c,
+			float lo, float hi, float *y)
+{
+	const struct cop_term *term[2] = {a, b};
+	struct cop_reading as[2];
+	const float *raw[2] = {NULL, NULL};
+	float constant = 0;
+	size_t at;
+	struct cop_panel p = panel_of(s, pixel, c, 1, &at);
+	for (int k = 0; k < 2; k++) {
+		int row = term[k]->row ? term[k]->row[c] : c;
+		if (row < 0) {
+			constant += term[k]->plane[(size_t)(-1 - row) * (size_t)pixels(s) + (size_t)pixel];
+			continue;
+		}
+		as[k] = cop_reading_from(&term[k]->as.as, row);
+		raw[k] = term[k]->as.raw + ((size_t)pixel * (size_t)term[k]->c + (size_t)row) * p.ld;
+	}
+	if (raw[0] && raw[1]) {
+		cop_kernels()->add(&p, raw[0], &as[0], raw[1], &as[1], lo, hi, y + at);
+		return;
+	}
+	if (raw[0] || raw[1])
+		cop_kernels()->read(&p, raw[0] ? raw[0] : raw[1], raw[0] ? &as[0] : &as[1], y + at, p.ld);
+	else
+		memset(y + at, 0, p.ld * sizeof(*y));
+	cop_kernels()->bias(&p, y + at, &constant, lo, hi);
+}
+
+void cop_cpu_add_terms(const struct cop_shape *s, const struct cop_term *a, const struct cop_term *b, float lo,
+		       float hi, float *y)
+{
+#pragma omp parallel for schedule(static)
+	for (int i = 0; i < pixels(s); i++)
+		for (int c = 0; c < s->c; c++)
+			add_channel(s, a, b, i, c, lo, hi, y);
+}
+
+void cop_cpu_pass_some(const struct cop_shape *s, const float *g, const int *channel, int n, const struct cop_sink *to)
+{
+	struct cop_shape own = *s;
+	own.c = n;
+	struct grid d = grid_of(&own);
+#pragma omp parallel for schedule(static)
+	for (int k = 0; k < d.blocks * d.parts; k++) {
+		float lanes[CHANNELS * 2 * COP_LANES] = {0};
+		int part = k / d.blocks, first = k % d.blocks * CHANNELS, end = least(first + CHANNELS, n);
+		struct cop_range r = cop_part(pixels(s), d.parts, part);
+		for (int i = r.from; i < r.to; i++)
+			for (int c = first; c < end; c++) {
+				size_t from, at;
+				(void)panel_of(s, i, channel[c], 1, &from);
+				struct cop_panel p = panel_of(&own, i, c, 1, &at);
+				cop_kernels()->copy(&p, g + from, to->g + at, to->add);
+				cop_finish_sink(to, &p, c, at, lanes + (size_t)(c - first) * 2 * COP_LANES);
+			}
+		if (to->sums)
+			cop_store_sums(lanes, end - first, to->sums->part + 2 * (size_t)(part * n + first));
+	}
+	if (to->sums)
+		to->sums->parts = d.parts;
+}
+
 /* One row of ld images, some columns at a time. */
 static float image_sum(const struct cop_gradient *dy, const struct cop_slope *as, size_t at, int batch, int ld)
 {

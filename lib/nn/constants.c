@@ -15,6 +15,8 @@ void cop_constants_release(struct cop_constants *c)
 		free(c->stage[i].base);
 		free(c->stage[i].summed);
 		free(c->stage[i].sum_of);
+		free(c->stage[i].row);
+		free(c->stage[i].varying);
 	}
 	if (c)
 		free(c->stage);
@@ -26,7 +28,7 @@ struct constant_planes {
 	float *raw, *value, *grad;         /* (n, h, w): before batch norm and cutting off, after it; the value's */
 	float *mean, *inv, *scale, *shift; /* (n) */
 	float *rows, *base;                /* (rows, h, w), (h, w, rows) */
-	float *sums;                       /* (nsummed, h, w): gradients of rows, over the images */
+	float *sums; /* (nsummed, h, w): gradients of rows, over the images; (n, h, w) where sums are read */
 };
 
 static size_t pixels(const struct cop_stage *s)
@@ -39,7 +41,8 @@ static size_t share_out(const struct cop_constant_stage *k, const struct cop_sta
 			float *at)
 {
 	size_t n = (size_t)k->n, all = n * pixels(s), rows = k->nbase ? (size_t)k->rows * pixels(s) : 0;
-	const size_t size[] = {all, all, all, n, n, n, n, rows, rows, (size_t)k->nsummed * pixels(s)};
+	const size_t size[] = {all, all, all,  n,    n,
+			       n,   n,   rows, rows, (size_t)(k->nsummed > k->n ? k->nsummed : k->n) * pixels(s)};
 	float **to[] = {&p->raw,   &p->value, &p->grad, &p->mean, &p->inv,
 			&p->scale, &p->shift, &p->rows, &p->base, &p->sums};
 	size_t used = 0;
@@ -276,4 +279,41 @@ void cop_constants_backward(struct cop_constants_work *w, const struct cop_net *
 		grad[b->at] = take_tap(&k->window, b->tap, param[b->at], x->value + (size_t)b->in * in_pixels,
 				       p->grad + (size_t)b->out * n, x->grad + (size_t)b->in * in_pixels);
 	}
+}
+
+bool cop_constants_in_sum(const struct cop_net *net, int i)
+{
+	const struct cop_stage *s = &net->stages.stage[i];
+	return net->constants && s->kind == COP_STAGE_ADD &&
+	       (net->constants->stage[s->input[0]].n || net->constants->stage[s->input[1]].n);
+}
+
+void cop_constants_add(struct cop_constants_work *w, const struct cop_net *net, int i, const struct cop_shape *s,
+		       const struct cop_activation x[2], float lo, float hi, float *y)
+{
+	struct cop_term term[2];
+	for (int k = 0; k < 2; k++) {
+		int from = net->stages.stage[i].input[k];
+		const struct cop_constant_stage *c = &net->constants->stage[from];
+		term[k] = (struct cop_term){.as = x[k], .c = c->stored, .row = c->row, .plane = w->stage[from].value};
+	}
+	cop_cpu_add_terms(s, &term[0], &term[1], lo, hi, y);
+}
+
+void cop_constants_pass(struct cop_constants_work *w, const struct cop_net *net, int i, int k,
+			const struct cop_shape *s, const float *g, const struct cop_sink *to)
+{
+	int from = net->stages.stage[i].input[k];
+	const struct cop_constant_stage *c = &net->constants->stage[from];
+	struct constant_planes *p = &w->stage[from];
+	const struct cop_gradient whole = {.g = g};
+	size_t all = (size_t)c->n * (size_t)s->h * (size_t)s->w;
+	if (!c->n) {
+		cop_cpu_pass(s, g, to);
+		return;
+	}
+	cop_cpu_pass_some(s, g, c->varying, c->stored, to);
+	cop_cpu_image_sums(s, &whole, c->varying + c->stored, c->n, p->sums);
+	for (size_t j = 0; j < all; j++)
+		p->grad[j] += p->sums[j];
 }

@@ -27,6 +27,9 @@ struct cop_constant_stage {
 	int *summed; /* rows whose gradients are summed over the images, each once */
 	int *sum_of; /* (rows) the place in `summed`; -1: none */
 	int nsummed;
+	int *row;     /* (all channels) where one lies among those that vary; -1 - its place among the constant ones */
+	int *varying; /* (channels that vary) which they are; then the constant ones (n) */
+	int stored;   /* channels that vary and lie in memory */
 	struct cop_conv window; /* of the layer, a linear one 1x1; channels and batch are not set */
 };
 
@@ -61,5 +64,16 @@ const float *cop_constants_forward(struct cop_constants_work *w, const struct co
  */
 void cop_constants_backward(struct cop_constants_work *w, const struct cop_net *net, int i, int batch, int ld,
 			    const struct cop_gradient *dy, const float *param, float *grad);
+
+/* Whether an addition's inputs have constant channels, so that the following do what backend.h's add and pass do. */
+bool cop_constants_in_sum(const struct cop_net *net, int i);
+
+/* Stage i, an addition: y = the values of its inputs, as they are read, cut off as the stage has it. */
+void cop_constants_add(struct cop_constants_work *w, const struct cop_net *net, int i, const struct cop_shape *s,
+		       const struct cop_activation x[2], float lo, float hi, float *y);
+
+/* Its gradient g handed on to its k-th input. */
+void cop_constants_pass(struct cop_constants_work *w, const struct cop_net *net, int i, int k,
+			const struct cop_shape *s, const float *g, const struct cop_sink *to);
 
 #endif

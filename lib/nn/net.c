@@ -178,8 +178,12 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 		break;
 	}
 	case COP_STAGE_ADD: {
-		struct cop_activation other = value_of(w, s->input[1]);
-		b->add(&in, &x, &other, lo, hi, y);
+		struct cop_activation terms[2] = {x, value_of(w, s->input[1])};
+		struct cop_shape sum = shape_of(w, i);
+		if (cop_constants_in_sum(w->net, i))
+			cop_constants_add(w->constants, w->net, i, &sum, terms, lo, hi, y);
+		else
+			b->add(&sum, &terms[0], &terms[1], lo, hi, y);
 		break;
 	}
 	case COP_STAGE_COPY:
@@ -330,8 +334,12 @@ static void run_backward(struct cop_work *w, int i, int k, const float *param, c
 	if (!to)
 		return;
 	struct cop_activation x = value_of(w, s->input[k]);
-	if (s->kind == COP_STAGE_ADD || s->kind == COP_STAGE_COPY)
+	if (cop_constants_in_sum(w->net, i)) {
+		struct cop_shape sum = shape_of(w, i);
+		cop_constants_pass(w->constants, w->net, i, k, &sum, w->grad[i], to);
+	} else if (s->kind == COP_STAGE_ADD || s->kind == COP_STAGE_COPY) {
 		b->pass(&in, w->grad[i], to);
+	}
 	if (s->kind == COP_STAGE_POOL) {
 		struct cop_pool p = pool_of(w, i);
 		b->pool_backward(&p, &x, w->grad[i], to, w->space);

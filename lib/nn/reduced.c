@@ -274,6 +274,21 @@ static void list_sums(struct cop_constant_stage *k)
 	}
 }
 
+/* For additions, which read channels of both kinds. */
+static void list_channels(struct cop_constant_stage *k, const struct cop_fates *f)
+{
+	int before = f->stored + f->watched;
+	k->stored = f->stored;
+	k->row = cop_xcalloc((size_t)f->c, sizeof(*k->row));
+	k->varying = cop_xcalloc((size_t)f->c, sizeof(*k->varying));
+	for (int c = 0; c < f->c; c++)
+		k->row[c] = f->fate[c] == COP_FATE_CONSTANT ? before - 1 - f->place[c] : f->place[c];
+	for (int j = 0; j < f->stored; j++)
+		k->varying[j] = f->channel[j];
+	for (int j = 0; j < f->constant; j++)
+		k->varying[f->stored + j] = f->channel[before + j];
+}
+
 static int take_stage(struct making *m, int i, struct cop_err *err)
 {
 	struct cop_stage *s = &m->r->net.stages.stage[i];
@@ -297,6 +312,9 @@ static int take_stage(struct making *m, int i, struct cop_err *err)
 		take_norm(m, i);
 	s->c = f->stored;
 	s->watched = f->watched;
+	list_channels(k, f);
+	for (int j = 0; j < s->ninputs; j++)
+		s->shares[j] = s->shares[j] && m->r->net.stages.stage[s->input[j]].c == s->c;
 	if (!rc)
 		list_sums(k);
 	return rc;

@@ -161,7 +161,8 @@ static bool find_stored(const struct pass *p, int i)
 				more |= set(&in[c]) | set(&p->flag[i][c]);
 	} else {
 		more |= set_all(p->flag[i], s->c);
-		for (int k = 0; k < s->ninputs; k++)
+		/* additions take constant channels as they are, others do not */
+		for (int k = 0; k < s->ninputs && s->kind != COP_STAGE_ADD; k++)
 			more |= set_all(p->flag[s->input[k]], stage_of(p, s->input[k])->c);
 	}
 	if (i == p->net->stages.n - 1)
