@@ -64,7 +64,9 @@ int cmd_report(int argc, char **argv)
 		options,
 		parse,
 		"RUN",
-		"Prints the heat map of RUN (quantile down, reset point across, mean test top-1 in percent) and writes "
+		"Prints the heat map of RUN (quantile down, reset point across, mean test top-1 in percent), says how "
+		"much faster than the dense run its cells were, where they ran on the same device with as many "
+		"threads, and writes "
 		"RUN/report.html, one page that needs nothing else.",
 		NULL,
 		NULL,

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/order.h"
 #include "base/str.h"
+#include "report/speed.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -135,6 +136,7 @@ static void gather(struct cop_grid *g, const struct cop_results *r)
 		if (q == g->nq || k == g->nr)
 			continue;
 		add_value(&g->top1[q * g->nr + k], row->test_top1);
+		add_value(&g->speed[q], cop_speed_of(row, r));
 		if (row->total > 0) {
 			g->left[q] += (double)row->nnz / (double)row->total;
 			count[q]++;
@@ -150,6 +152,8 @@ static void gather(struct cop_grid *g, const struct cop_results *r)
 static void summarise(struct cop_grid *g)
 {
 	finish(&g->dense);
+	for (size_t q = 0; q < g->nq; q++)
+		finish(&g->speed[q]);
 	g->low = g->high = g->dense.mean;
 	g->best = g->nq * g->nr;
 	for (size_t i = 0; i < g->nq * g->nr; i++) {
@@ -180,6 +184,7 @@ void cop_grid_init(struct cop_grid *g, const struct cop_results *r)
 	if (g->nr)
 		qsort(g->reset, g->nr, sizeof(*g->reset), by_step);
 	g->left = cop_xcalloc(g->nq, sizeof(*g->left));
+	g->speed = cop_xcalloc(g->nq, sizeof(*g->speed));
 	g->top1 = cop_xcalloc(g->nq * g->nr, sizeof(*g->top1));
 	gather(g, r);
 	summarise(g);
@@ -189,6 +194,7 @@ void cop_grid_release(struct cop_grid *g)
 {
 	free(g->quantile);
 	free(g->left);
+	free(g->speed);
 	free(g->reset);
 	free(g->top1);
 	*g = (struct cop_grid){0};

@@ -23,6 +23,7 @@ struct cop_grid {
 	double *left;     /* (nq) weights left, as a fraction: measured, or 1 - quantile where nothing is finished */
 	struct cop_grid_reset *reset; /* (nr) ascending by step, the unknown last */
 	struct cop_spread *top1;      /* (nq, nr) test top-1 */
+	struct cop_spread *speed;     /* (nq) times the dense run's (report/speed.h) */
 	size_t nq, nr;
 	struct cop_spread dense; /* test top-1 */
 	size_t replicates;       /* the most that any place has */

@@ -1,5 +1,6 @@
 /* The page; see html.h. */
 #include "report/html.h"
+#include "report/speed.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -348,6 +349,7 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	add_layers(&p);
 	cop_str_add(&p.b, "</div>\n");
 	add_missing(&p);
+	cop_speed_html(&p.b, g);
 	add_usage(&p);
 	add_table(&p);
 	add_experiment(&p);

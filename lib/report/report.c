@@ -8,6 +8,7 @@
 #include "report/figures.h"
 #include "report/heatmap.h"
 #include "report/html.h"
+#include "report/speed.h"
 #include "report/table.h"
 #include "report/usage.h"
 
@@ -58,6 +59,7 @@ static void print_json(const struct cop_grid *g, const struct cop_usage *u, FILE
 {
 	cJSON *json = cJSON_CreateObject();
 	cJSON_AddItemToObject(json, "grid", grid_json(g));
+	cJSON_AddItemToObject(json, "speed", cop_speed_json(g));
 	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
 	char *text = cJSON_Print(json);
 	fprintf(out, "%s\n", text ? text : "null");
@@ -84,9 +86,11 @@ static int report_results(const char *results, const char *html, const struct co
 	cop_usage_init(&u, r);
 	if (o->json)
 		print_json(&g, &u, out);
-	else
+	else {
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));
+		cop_speed_print(&g, out);
+	}
 	int rc = cop_html_write(html, r, &g, err);
 	if (!rc && o->svg)
 		rc = write_svg(o->svg, &g, err);

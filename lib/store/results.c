@@ -199,6 +199,8 @@ int cop_results_add_dense(struct cop_results_writer *w, const struct cop_dense *
 	for (size_t i = 0; i < COP_DENSE_COUNTS && !rc; i++)
 		rc = cop_h5_put_i64(w->f, group, cop_dense_counts[i].name,
 				    *(const int64_t *)((const char *)d + cop_dense_counts[i].offset), err);
+	if (!rc)
+		rc = cop_h5_put_str(w->f, group, "device", d->device, err);
 	free(group);
 	return rc;
 }

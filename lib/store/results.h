@@ -15,6 +15,7 @@ struct cop_dense {
 	double test_top1, test_top5, test_loss, val_top1, seconds, images_per_second, data_wait;
 	double began, ended, joules, gpus, gpu_utilisation, gpu_memory; /* as of a cell */
 	int64_t cores;
+	char device[COP_TEXT]; /* as of a cell; empty where a file does not say */
 	struct cop_history history;
 };
 

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* A fixed-length string that fills its field has no end in the file. */
@@ -86,6 +87,13 @@ static int load_dense(struct cop_h5 *f, const char *group, struct cop_dense *d, 
 	for (size_t i = 0; i < COP_DENSE_COUNTS && !rc; i++)
 		rc = cop_h5_get_i64(f, group, cop_dense_counts[i].name,
 				    (int64_t *)(void *)((char *)d + cop_dense_counts[i].offset), err);
+	/* files of before it was there lack it */
+	if (!rc && cop_h5_has_attr(f, group, "device")) {
+		char *text = NULL;
+		rc = cop_h5_get_str(f, group, "device", &text, err);
+		snprintf(d->device, sizeof(d->device), "%s", rc ? "" : text);
+		free(text);
+	}
 	return rc;
 }
 

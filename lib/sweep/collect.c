@@ -224,6 +224,7 @@ static int gather_dense(struct gathering *g, int64_t replicate, struct cop_err *
 		.gpu_memory = c.row.gpu_memory,
 		.history = c.history,
 	};
+	snprintf(d.device, sizeof(d.device), "%s", c.row.device);
 	int rc = cop_results_add_dense(g->writer, &d, err);
 	cop_cell_release(&c);
 	return rc;

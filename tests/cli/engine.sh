@@ -19,6 +19,7 @@ check "a dense run" [ "$(shown auto/dense/0/result.h5 engine)" = dense ]
 expect "the layers, shown" 0 '^ *fc1/weight +31,?360 +[0-9]+ +[0-9.]+ +yes$' coppice show auto/cells/000001.h5
 expect "no layer is a list" 0 '^ *fc1/weight +31,?360 +[0-9]+ +[0-9.]+ +no$' coppice show dense/cells/000001.h5
 check "results.csv" [ "$(grep -cE '",sparse 3 of 3 layers,$' auto/results.csv)$(grep -cE '",dense,$' auto/results.csv)" = 11 ]
+expect "how fast they ran beside the dense run" 0 '^ *0.995 +0\.50 +1 +[0-9.]+ +[0-9.]+ +[0-9.]+$' coppice report sparse
 if ! "$PYTHON" -c 'import h5py' 2>/dev/null; then
 	skip "the files as h5py reads them" "no python3 with h5py"
 	exit
@@ -35,6 +36,7 @@ for run, sparse in want.items():
                 assert c.attrs['engine'] == engine[i] == ('sparse 3 of 3 layers' if s else 'dense'), (run, i, engine)
                 for f in c['layers'], r[f'layers/{i:06}']:
                     assert list(f['sparse'][()]) == [s] * 3 and list(f) == ['name', 'nnz', 'sparse', 'total'], (run, i)
+        assert r['dense/0'].attrs['device'] == r['cells']['device'][0].decode()
 print('as it should be')
 PYTHON
 expect "the files as h5py reads them" 0 '^as it should be$' "$PYTHON" look.py

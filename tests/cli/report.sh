@@ -14,6 +14,7 @@ expect "no RUN" 2 'which RUN' coppice report
 expect "a colour that is none" 2 "always or never, not 'sometimes'" coppice report run --color sometimes
 
 expect "heat map" 0 '^   0.964    3.60   [0-9]{2}\.[0-9]{2} ' coppice report run
+expect "how fast they ran" 0 '^   0.964   3.60 +11     2.00   2.00  2.00$' coppice report run
 check "the page is there" test -s run/report.html
 check "paths come last" test "$(coppice report run | tail -n 2)" = "run/results.h5
 run/report.html"
@@ -34,6 +35,9 @@ grid, usage = report["grid"], report["usage"]
 assert usage["results"] >= 35 and usage["core_hours"] > 0 and sum(h["cells"] for h in usage["hosts"]) >= 35, usage
 assert 1 <= usage["at_once_most"] and usage["cell_seconds_median"] <= usage["cell_seconds_longest"], usage
 assert len(grid) == 35, len(grid)
+assert [(s["quantile"], s["speedup"], s["least"], s["most"]) for s in report["speed"]] == [
+    (q, 2, 2, 2) for q in sorted({g["quantile"] for g in grid})], report["speed"]
+assert sum(s["cells"] for s in report["speed"]) == sum(g["replicates"] for g in grid), report["speed"]
 assert all(0 < g["test_top1_min"] <= g["test_top1"] <= g["test_top1_max"] <= 1 for g in grid)
 assert [g["replicates"] for g in grid].count(2) == 4
 def walk(path):

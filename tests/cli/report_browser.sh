@@ -24,6 +24,7 @@ check "a line for each reset point, in both views" test "$(count '<g class="seri
 check "training curves, one of them dense" test "$(count '<g class="curve[^"]*"')" -eq 11
 check "layers" test "$(count '<rect class="layer"')" -eq 28
 check "rows of the table" test "$(count '<tr><td>')" -eq 101
+check "a line of the speeds for each quantile" test "$(count '<tr class="speed"><td>')" -eq 7
 check "a hostile name is text" grep -qF '<h1>&lt;script&gt;' page.dom
 check "and is not run" bash -c '! grep -q "<title>caught" page.dom'
 check "no complaint on the console" bash -c '! grep -i "console" log'

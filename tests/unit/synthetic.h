@@ -9,6 +9,7 @@ struct synthetic {
 	size_t missing;                       /* cells left out, from the last backwards */
 	const char *name;
 	bool validation;
+	bool comparable; /* the dense runs were on the cells' device, with as many threads */
 };
 
 /* Release with cop_results_release. */

@@ -3,6 +3,7 @@
 #include "report/csv.h"
 #include "report/heatmap.h"
 #include "report/palette.h"
+#include "report/speed.h"
 #include "synthetic.h"
 
 #include <math.h>
@@ -209,6 +210,57 @@ static void test_environment(void **state)
 	fclose(none);
 }
 
+/* Beside the dense run of its replicate, where device, threads and GPUs are the same and it was no copy. */
+static void test_speed(void **state)
+{
+	(void)state;
+	struct cop_cell cells[] = {
+		hand(0, 0.5, "0ep", 0, 0.9),    hand(1, 0.5, "1ep", 917, 0.9), hand(2, 0.9, "0ep", 0, 0.9),
+		hand(3, 0.9, "1ep", 917, 0.9),  hand(4, 0.95, "0ep", 0, 0.9),  hand(5, 0.95, "1ep", 917, 0.9),
+		hand(6, 0.95, "1ep", 917, 0.9),
+	};
+	struct cop_dense dense[] = {{.replicate = 0, .images_per_second = 100, .cores = 2, .device = "a"},
+				    {.replicate = 1, .images_per_second = 50, .cores = 2, .device = "a"}};
+	struct cop_results r = {.cell = cells, .ncells = 7, .dense = dense, .ndense = 2};
+	for (size_t i = 0; i < 7; i++) {
+		cells[i].row.images_per_second = 300;
+		cells[i].row.cores = 2;
+		cells[i].row.same_as = -1;
+		snprintf(cells[i].row.device, COP_TEXT, "a");
+	}
+	cells[1].row.replicate = 1;
+	cells[2].row.cores = 1;
+	snprintf(cells[3].row.device, COP_TEXT, "b");
+	cells[4].row.images_per_second = 450;
+	cells[5].row.same_as = 4;
+	cells[6].row.gpus = 1;
+	struct cop_grid g;
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	cop_grid_init(&g, &r);
+	cop_speed_print(&g, out);
+	fclose(out);
+	assert_string_equal(text, "\ncells beside the dense run, images a second (the dense run's is 1):\n"
+				  "quantile   left  cells  speedup  least  most\n"
+				  "     0.5  50.00      2     4.50   3.00  6.00\n"
+				  "    0.95   5.00      1     4.50   4.50  4.50\n");
+	free(text);
+	cop_grid_release(&g);
+	/* nothing is known */
+	for (size_t i = 0; i < 2; i++)
+		dense[i].device[0] = '\0';
+	for (size_t i = 0; i < 7; i++)
+		cells[i].row.device[0] = '\0';
+	out = open_memstream(&text, &len);
+	cop_grid_init(&g, &r);
+	cop_speed_print(&g, out);
+	fclose(out);
+	assert_string_equal(text, "");
+	free(text);
+	cop_grid_release(&g);
+}
+
 static void test_csv(void **state)
 {
 	(void)state;
@@ -254,6 +306,7 @@ int main(void)
 		cmocka_unit_test(test_colours),
 		cmocka_unit_test(test_palette_is_even),
 		cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_speed),
 		cmocka_unit_test(test_csv),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

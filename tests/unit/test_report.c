@@ -281,7 +281,8 @@ static void test_report_of_a_run(void **state)
 
 static int write_results(char **argv)
 {
-	struct synthetic want = {.quantiles = strtoul(argv[2], NULL, 10),
+	struct synthetic want = {.comparable = true,
+				 .quantiles = strtoul(argv[2], NULL, 10),
 				 .resets = strtoul(argv[3], NULL, 10),
 				 .replicates = strtoul(argv[4], NULL, 10),
 				 .missing = strtoul(argv[5], NULL, 10),

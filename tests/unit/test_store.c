@@ -396,6 +396,7 @@ static void test_old_results(void **state)
 	assert_int_equal(cop_results_write("old.h5", &r, &err), 0);
 	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT), dense = H5Gopen2(f, "dense/0", H5P_DEFAULT);
 	drop_later(dense);
+	assert_true(H5Adelete(dense, "device") >= 0);
 	make_table_old(f);
 	assert_true(H5Ldelete(f, "layers/000001/sparse", H5P_DEFAULT) >= 0);
 	assert_true(H5Gclose(dense) >= 0 && H5Fclose(f) >= 0);
@@ -413,6 +414,7 @@ static void test_old_results(void **state)
 		assert_cells_equal(&got.cell[i], &r.cell[i]);
 	}
 	assert_true(isnan(got.dense[0].gpu_utilisation) && isnan(got.dense[0].gpu_memory));
+	assert_string_equal(got.dense[0].device, "");
 	assert_true(got.dense[0].gpus == r.dense[0].gpus && got.dense[0].joules == r.dense[0].joules);
 	cop_results_release(&got);
 	/* to be collected anew from its cells */
@@ -472,6 +474,7 @@ static void test_results(void **state)
 		assert_true(got.dense[i].gpu_utilisation == r.dense[i].gpu_utilisation &&
 			    got.dense[i].gpu_memory == r.dense[i].gpu_memory);
 		assert_int_equal(got.dense[i].cores, r.dense[i].cores);
+		assert_string_equal(got.dense[i].device, r.dense[i].device);
 		assert_int_equal(got.dense[i].history.n, r.dense[i].history.n);
 		assert_memory_equal(got.dense[i].history.row, r.dense[i].history.row,
 				    r.dense[i].history.n * sizeof(*r.dense[i].history.row));
