@@ -26,11 +26,6 @@ int cop_mirror_init(struct cop_mirror *m, const struct cop_backend *b, const str
 	return rc;
 }
 
-size_t cop_mirror_bytes(const struct cop_graph *g, size_t nslots)
-{
-	return g->params.total * sizeof(float) * (2 + nslots) + g->params.total / 8 + g->buffers.total * sizeof(float);
-}
-
 void cop_mirror_release(struct cop_mirror *m)
 {
 	if (!m->backend)

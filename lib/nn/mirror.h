@@ -32,9 +32,6 @@ int cop_mirror_init(struct cop_mirror *m, const struct cop_backend *b, const str
 		    struct cop_err *err) COP_CHECKED;
 void cop_mirror_release(struct cop_mirror *m);
 
-/* Bytes of the device that a mirror takes. */
-size_t cop_mirror_bytes(const struct cop_graph *g, size_t nslots);
-
 /* All numbers to the device; back from it, after all that is queued. */
 int cop_mirror_put(struct cop_mirror *m, const struct cop_arrays *a, struct cop_err *err) COP_CHECKED;
 int cop_mirror_get(struct cop_mirror *m, const struct cop_arrays *a, struct cop_err *err) COP_CHECKED;

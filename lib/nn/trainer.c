@@ -69,7 +69,8 @@ int cop_trainer_open_works(struct cop_trainer *t, const struct cop_net *net, str
 
 static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
 {
-	size_t n = t->net.graph.params.total;
+	const struct cop_queue *q = t->backend->queue;
+	size_t n = t->net.graph.params.total, taken = q && !lead ? q->most(true) : 0;
 	t->nslots = t->config->optimizer == COP_OPTIMIZER_ADAM ? 2 : 1;
 	int rc = cop_alloc(&t->param, n, sizeof(float), "parameters", err);
 	if (!rc)
@@ -80,8 +81,8 @@ static int allocate(struct cop_trainer *t, struct cop_trainer *lead, struct cop_
 		rc = cop_alloc(&t->buffer, t->net.graph.buffers.total + 1, sizeof(float), "running statistics", err);
 	if (!rc)
 		rc = cop_trainer_open_works(t, &t->net, err);
-	if (!rc && t->backend->queue)
-		return cop_on_device_init(t, lead, err);
+	if (!rc && q)
+		return cop_on_device_init(t, lead, taken, err);
 	if (!rc)
 		rc = cop_trainer_open_loader(t, 0, t->backend, COP_GIVES_INPUT, &t->loader, err);
 	if (!rc)
@@ -139,7 +140,7 @@ int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config
 	return init(t, model, lead->config, lead->data, lead->backend, lead->replicate, lead, err);
 }
 
-int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
+int cop_trainer_room(struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
 {
 	return cop_on_device_room(t, wanted, each, err);
 }

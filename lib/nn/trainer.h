@@ -80,9 +80,11 @@ int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config
 			    struct cop_err *err) COP_CHECKED;
 void cop_trainer_release(struct cop_trainer *t);
 
-/* How many further trainers like this one, initialised and on a device, that device has room for; at most `wanted`.
- *each: bytes that one takes. */
-int cop_trainer_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
+/*
+ * How many further trainers like this lead, initialised and on a device, that device has room for beside it; at most
+ * `wanted`. *each: bytes that one takes. A step on nothing is tried for it: what the trainer is stays as it was.
+ */
+int cop_trainer_room(struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
 
 /* Back to step 0 with zero optimizer state and no history; weights are whatever they were. */
 void cop_trainer_restart(struct cop_trainer *t);

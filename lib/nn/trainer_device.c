@@ -26,6 +26,7 @@ struct cop_on_device {
 	const struct cop_trainer *together[COP_LANES_MAX];
 	int ntogether, queued; /* queued: steps of theirs, up to 2 */
 	double step_seconds;   /* of late */
+	size_t each, scratch;  /* bytes that it took before what others share with it; a lane's, once it was tried */
 	/* its own: */
 	struct cop_mirror mirror;
 	struct cop_loss *eval_loss;                /* on the device */
@@ -51,7 +52,6 @@ static int open_loaders(struct cop_trainer *t, struct cop_err *err)
 static int init_lead(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_on_device *d = t->device;
-	t->backend->queue->most(true);
 	int rc = cop_resident_init(&d->resident, t->backend, t->data, MARGIN, err);
 	if (!rc)
 		rc = open_loaders(t, err);
@@ -60,7 +60,7 @@ static int init_lead(struct cop_trainer *t, struct cop_err *err)
 	return rc ? rc : cop_feed_init(&d->eval, &d->resident, t->eval_loader, t->eval_batch, EVAL_MARKS, err);
 }
 
-int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err)
+int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, size_t taken, struct cop_err *err)
 {
 	struct cop_on_device *d = t->device = cop_xcalloc(1, sizeof(*d));
 	d->lead = lead ? lead : t;
@@ -68,8 +68,10 @@ int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct c
 	int rc = cop_mirror_init(&d->mirror, t->backend, &t->net.graph, t->nslots, err);
 	if (!rc)
 		rc = cop_backend_alloc(t->backend, &d->eval_loss, sizeof(*d->eval_loss), "the loss", err);
-	if (!rc && !lead)
+	if (!rc && !lead) {
+		d->each = t->backend->queue->most(true) - taken;
 		rc = init_lead(t, err);
+	}
 	if (rc)
 		return rc;
 	if (lead && lead->eval_batch < t->eval_batch)
@@ -78,15 +80,6 @@ int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct c
 	t->work.dials = cop_feed_dials(&d->lead->device->train);
 	t->eval.dials = cop_feed_dials(&d->lead->device->eval);
 	return t->backend->queue->check(err);
-}
-
-int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
-{
-	size_t free_bytes, total;
-	*each = cop_work_bytes(&t->work) + cop_work_bytes(&t->eval) + cop_mirror_bytes(&t->net.graph, t->nslots);
-	int rc = t->backend->queue->memory(&free_bytes, &total, err);
-	size_t room = free_bytes > MARGIN ? free_bytes - MARGIN : 0;
-	return rc ? rc : room / *each < (size_t)wanted ? (int)(room / *each) : wanted;
 }
 
 size_t cop_on_device_most(const struct cop_trainer *t)
@@ -203,6 +196,49 @@ static void queue_trainer(struct cop_trainer *t)
 			   .dials = w->dials, .grad = m->grad, .mask = m->mask, .param = m->param, .slot = m->slot});
 }
 
+static void queue_evaluation(struct cop_trainer *t, int n)
+{
+	const struct cop_feed *f = &lead_of(t)->eval;
+	const struct cop_mirror *m = &t->device->mirror;
+	struct cop_work *w = &t->eval;
+	const float *logits = cop_net_forward(w, m->param, m->buffer, f->x);
+	t->backend->softmax_xent(t->net.classes, n, w->ld, logits, cop_feed_labels(f), NULL, t->device->eval_loss);
+}
+
+/*
+ * Calls ask for scratch when they are queued. So they are, once, on whatever lies there; then the device gets the
+ * trainer's numbers again.
+ */
+static int try_scratch(struct cop_trainer *t, struct cop_err *err)
+{
+	const struct cop_queue *q = t->backend->queue;
+	struct cop_on_device *d = t->device;
+	int rc = cop_on_device_sync(t, err);
+	if (rc)
+		return rc;
+	size_t before = q->most(true);
+	queue_evaluation(t, t->eval_batch);
+	queue_trainer(t);
+	d->host_newer = true;
+	d->scratch += q->most(true) - before;
+	return q->check(err);
+}
+
+int cop_on_device_room(struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
+{
+	size_t free_bytes, total, scratch;
+	int rc = try_scratch(t, err);
+	if (!rc)
+		rc = t->backend->queue->memory(&free_bytes, &total, err);
+	if (rc)
+		return rc;
+	scratch = t->device->scratch;
+	*each = t->device->each + (t->net.graph.params.total + 7) / 8 + scratch;
+	/* lanes have their scratch in one piece: the lead's is wanted again */
+	size_t keep = MARGIN + scratch, room = free_bytes > keep ? (free_bytes - keep) / *each : 0;
+	return room < (size_t)wanted ? (int)room : wanted;
+}
+
 /* All calls of a step of n trainers, but for which batch it is. */
 static void queue_step(struct cop_trainer *const *t, int n)
 {
@@ -312,8 +348,6 @@ int cop_on_device_measure(struct cop_trainer *t, const struct cop_part *part, st
 {
 	struct cop_on_device *d = t->device;
 	struct cop_feed *f = &lead_of(t)->eval;
-	const struct cop_mirror *m = &d->mirror;
-	struct cop_work *w = &t->eval;
 	enum cop_split split = part == &t->data->test ? COP_SPLIT_TEST : COP_SPLIT_TRAIN;
 	*all = (struct cop_loss){0};
 	int rc = to_device(t, err);
@@ -326,8 +360,7 @@ int cop_on_device_measure(struct cop_trainer *t, const struct cop_part *part, st
 		if (rc)
 			break;
 		cop_feed_gather(f, split, f->n);
-		const float *logits = cop_net_forward(w, m->param, m->buffer, f->x);
-		t->backend->softmax_xent(t->net.classes, f->n, w->ld, logits, cop_feed_labels(f), NULL, d->eval_loss);
+		queue_evaluation(t, f->n);
 		cop_feed_done(f);
 	}
 	if (!rc)

@@ -55,8 +55,11 @@ int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct 
 
 struct cop_on_device;
 
-/* After the trainer's works are there: opens its loaders as well, where it has no lead (NULL) to read with. */
-int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, struct cop_err *err) COP_CHECKED;
+/*
+ * After the trainer's works are there: opens its loaders as well, where it has no lead (NULL) to read with. taken:
+ * bytes of the device before the works were there; only where it has none.
+ */
+int cop_on_device_init(struct cop_trainer *t, struct cop_trainer *lead, size_t taken, struct cop_err *err) COP_CHECKED;
 void cop_on_device_release(struct cop_trainer *t);
 
 /* The trainer's arrays, mask or sums were changed: the device's are old. */
@@ -73,7 +76,7 @@ int cop_on_device_steps(struct cop_trainer *const *t, int n, int64_t until, doub
 	COP_CHECKED;
 /* Bytes of the device's memory, at the most at once since the lead's init, by all that go beside it; 0 on the CPU. */
 size_t cop_on_device_most(const struct cop_trainer *t);
-int cop_on_device_room(const struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
+int cop_on_device_room(struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err) COP_CHECKED;
 
 /*
  * For ranks (ranks_device.h): brings the device up to date, and says what it has for its training batches. puts: how

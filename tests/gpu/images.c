@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 struct cop_data images, small_images;
+enum cop_precision images_precision = COP_FP32;
 static char folder[] = "images.XXXXXX", paths[2][64];
 
 /* Images of a pattern for each class, and noise. */
@@ -49,7 +50,7 @@ static int make(struct cop_data *d, char to[64], int side)
 int images_begin(void **state)
 {
 	(void)state;
-	if (module_open(COP_FP32) || !mkdtemp(folder))
+	if (module_open(images_precision) || !mkdtemp(folder))
 		return -1;
 	return make(&images, paths[0], SIDE) || make(&small_images, paths[1], SMALL);
 }

@@ -322,7 +322,7 @@ static void test_room(void **state)
 	(void)state;
 	const size_t margin = (size_t)256 << 20;
 	struct cop_train_config c = train_config(COP_OPTIMIZER_ADAM);
-	struct cop_trainer lead, more[3];
+	struct cop_trainer lead, more[3], alone;
 	struct cop_err err = {0};
 	size_t each;
 	if (!only_emulated("test_room"))
@@ -344,7 +344,61 @@ static void test_room(void **state)
 	unsetenv("COPPICE_EMULATED_BYTES");
 	for (int k = 0; k < 3; k++)
 		cop_trainer_release(&more[k]);
+	/* and it goes on as if nobody had asked */
+	run_to(&lead, 4);
+	begin(&alone, &lenet, &c, module_backend(), NULL, true);
+	run_to(&alone, 4);
+	assert_true(same(&lead, &alone));
+	cop_trainer_release(&alone);
 	cop_trainer_release(&lead);
+}
+
+/* Those that are said to fit train, too, in what they were said to take, to the byte. Alone in a process. */
+static void test_exact_room(void **state)
+{
+	(void)state;
+	enum { MORE = 3 };
+	const size_t margin = (size_t)256 << 20;
+	const struct cop_model_config resnet = {.name = COP_MODEL_RESNET, .depth = 20, .width = 0.125};
+	struct cop_train_config c = train_config(COP_OPTIMIZER_SGD);
+	struct cop_trainer t[1 + MORE], alone, *all[1 + MORE];
+	struct cop_err err[1 + MORE] = {{0}};
+	struct cop_measure m;
+	int rc[1 + MORE] = {0};
+	size_t each, again;
+	if (!only_emulated("test_exact_room"))
+		return;
+	c.batch = 2;
+	now = &small_images;
+	begin(&t[0], &resnet, &c, module_backend(), NULL, false);
+	size_t before = module_bytes_used();
+	assert_int_equal(cop_trainer_room(&t[0], 50, &each, err), 50);
+	size_t used = module_bytes_used(), scratch = used - before;
+	assert_true(scratch > 0);
+	set_bytes(used + margin + scratch + (MORE + 1) * each - 1);
+	assert_int_equal(cop_trainer_room(&t[0], 50, &again, err), MORE);
+	assert_true(again == each);
+	/* without what is left for others */
+	set_bytes(used + scratch + MORE * each);
+	for (int k = 0; k <= MORE; k++) {
+		if (k > 0)
+			begin(&t[k], &resnet, &c, module_backend(), &t[0], true);
+		all[k] = &t[k];
+	}
+	cop_trainers_run(all, 1 + MORE, 3, rc, err);
+	for (int k = 0; k <= MORE; k++) {
+		must(rc[k], &err[k]);
+		must(cop_trainer_measure(&t[k], &now->test, &m, &err[k]), &err[k]);
+	}
+	assert_true(used + scratch + MORE * each - module_bytes_used() < each / 4);
+	unsetenv("COPPICE_EMULATED_BYTES");
+	begin(&alone, &resnet, &c, module_backend(), NULL, false);
+	run_to(&alone, 3);
+	assert_true(same(&t[0], &alone));
+	cop_trainer_release(&alone);
+	for (int k = MORE; k >= 0; k--)
+		cop_trainer_release(&t[k]);
+	now = &images;
 }
 
 /* Two trainers side by side from nothing to their third step. */
@@ -453,12 +507,17 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_room),     cmocka_unit_test(test_allocations),
 	};
 	const struct CMUnitTest last[] = {cmocka_unit_test(test_no_scratch)};
+	const struct CMUnitTest room[] = {cmocka_unit_test(test_exact_room)};
 	const struct CMUnitTest broken[] = {cmocka_unit_test(test_broken_record)};
 	cop_cpu_set_threads(1); /* networks are too small to be shared */
 	if (argc > 1 && strcmp(argv[1], "scratch") == 0)
 		return cmocka_run_group_tests(last, images_begin, images_end);
 	if (argc > 1 && strcmp(argv[1], "record") == 0)
 		return cmocka_run_group_tests(broken, images_begin, images_end);
+	if (argc > 1 && strncmp(argv[1], "room", 4) == 0) {
+		images_precision = strcmp(argv[1], "room-bf16") == 0 ? COP_BF16 : COP_FP32;
+		return cmocka_run_group_tests(room, images_begin, images_end);
+	}
 	return cmocka_run_group_tests(tests, images_begin, images_end) + module_again("scratch") +
-	       module_again("record");
+	       module_again("record") + module_again("room") + module_again("room-bf16");
 }
