@@ -40,7 +40,6 @@ struct cop_cuda_device {
 	/* The weights that products read in a narrower form, see struct cop_backend. */
 	const float *full;
 	const char *narrow;
-	size_t nnarrow;
 };
 
 /* The thread's device. */

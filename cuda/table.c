@@ -35,8 +35,12 @@ static void table_narrow(size_t n, const float *weights, float *narrow)
 	struct cop_launch l = here();
 	d->full = weights;
 	d->narrow = (const char *)narrow;
-	d->nnarrow = n;
 	note(cop_cuda_narrow(&l, n, weights, narrow), "narrow");
+}
+
+static bool is_depthwise(const struct cop_conv *d)
+{
+	return d->groups == d->in_c && d->groups == d->out_c;
 }
 
 /* From (out, in, height, width) to (out, height, width, in), which is (height, width, channels) where it is depthwise.
@@ -45,8 +49,7 @@ static void reorder(const struct cop_conv *d, bool back, size_t size, const void
 {
 	size_t in = (size_t)(d->in_c / d->groups), taps = (size_t)d->kernel[0] * (size_t)d->kernel[1];
 	size_t out = (size_t)d->out_c, run = in;
-	bool depthwise = d->groups == d->in_c && d->groups == d->out_c;
-	if (depthwise) { /* (channels, taps) to (taps, channels) */
+	if (is_depthwise(d)) { /* (channels, taps) to (taps, channels) */
 		run = out;
 		out = 1;
 	}
@@ -62,11 +65,6 @@ static void reorder(const struct cop_conv *d, bool back, size_t size, const void
 }
 
 /* convolutions */
-
-static bool is_depthwise(const struct cop_conv *d)
-{
-	return d->groups == d->in_c && d->groups == d->out_c;
-}
 
 static size_t in_bytes(const struct cop_cuda_device *dev, const struct cop_conv *d)
 {

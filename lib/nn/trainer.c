@@ -33,22 +33,18 @@ static int loader_threads(const struct cop_trainer *t)
 	return all > 0 ? (all + n - 1) / n : all;
 }
 
-static void aim(const struct cop_trainer *t, struct cop_loader *l, int rank)
-{
-	const struct cop_train_config *c = t->config;
-	uint64_t r = (uint64_t)t->replicate;
-	cop_loader_share(l, rank, ranks_of(c));
-	cop_loader_train(l, (uint64_t)c->seed_order + r, (uint64_t)c->seed_augment + r, t->steps_per_epoch,
-			 t->total_steps);
-}
-
 int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct cop_backend *b,
 			    enum cop_loader_gives gives, struct cop_loader **l, struct cop_err *err)
 {
+	const struct cop_train_config *c = t->config;
+	uint64_t r = (uint64_t)t->replicate;
 	int rc = cop_loader_open(l, t->data, b, t->work.batch, loader_threads(t), gives, err);
-	if (!rc)
-		aim(t, *l, rank);
-	return rc;
+	if (rc)
+		return rc;
+	cop_loader_share(*l, rank, ranks_of(c));
+	cop_loader_train(*l, (uint64_t)c->seed_order + r, (uint64_t)c->seed_augment + r, t->steps_per_epoch,
+			 t->total_steps);
+	return 0;
 }
 
 int cop_trainer_open_works(struct cop_trainer *t, const struct cop_net *net, struct cop_err *err)
@@ -116,8 +112,6 @@ static int init(struct cop_trainer *t, const struct cop_model_config *model, con
 		rc = cop_schedule_init(&t->schedule, train, t->steps_per_epoch, err);
 	if (!rc)
 		rc = allocate(t, lead, err);
-	if (!rc && t->device && t->loader)
-		aim(t, t->loader, 0);
 	if (!rc && ranks_of(train) > 1 && t->device)
 		rc = cop_device_ranks_open(&t->device_ranks, t, ranks_of(train), err);
 	else if (!rc && ranks_of(train) > 1)

@@ -43,9 +43,10 @@ static int open_loaders(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_on_device *d = t->device;
 	enum cop_loader_gives gives = cop_resident_wants(&d->resident);
-	int threads = t->data->loader_threads;
-	int rc = cop_loader_open(&t->loader, t->data, t->backend, t->work.batch, threads, gives, err);
-	return rc ? rc : cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, threads, gives, err);
+	int rc = cop_trainer_open_loader(t, 0, t->backend, gives, &t->loader, err);
+	return rc ? rc
+		  : cop_loader_open(&t->eval_loader, t->data, t->backend, t->eval_batch, t->data->loader_threads, gives,
+				    err);
 }
 
 /* What a lead has for all that go beside it. */
