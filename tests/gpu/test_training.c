@@ -415,6 +415,7 @@ static int train_two(struct cop_err *err)
 	for (int k = 0; k < 2 && !rc; k++) {
 		uint8_t *mask = cop_xcalloc(t[k].net.graph.params.total, 1);
 		struct cop_checkpoint here = cop_trainer_checkpoint(&t[k]);
+		memset(mask, 1, t[k].net.graph.params.total);
 		cop_trainer_draw(&t[k], COP_INIT_KAIMING_NORMAL, 1);
 		rc = cop_trainer_rewind(&t[k], &here, mask, err);
 		free(mask);
