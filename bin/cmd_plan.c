@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "planning.h"
 #include "report/text.h"
+#include "sweep/batch.h"
 #include "sweep/cost.h"
 
 #include <inttypes.h>
@@ -224,6 +225,8 @@ int cmd_plan(int argc, char **argv)
 	cop_console_start(false);
 	struct cop_plan_consent consent = {agree, &a};
 	int rc = plan_make(&a.plan, &consent, &run, &err);
+	if (!rc)
+		cop_batch_advise_gpus(&run.experiment);
 	if (!rc && a.json) {
 		print_json(&run, &a.cost);
 	} else if (!rc) {

@@ -151,6 +151,29 @@ int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err)
 	return rc ? rc : check_option("slurm.mem", "mem", c->mem, err);
 }
 
+/* There are other words for them: --gpus-per-node=…, --gres=mps:… */
+static bool extra_names_gpus(const struct cop_slurm_config *c)
+{
+	for (size_t i = 0; i < c->extra.n; i++)
+		if (strcasestr(c->extra.v[i], "gpu") || strcasestr(c->extra.v[i], "gres"))
+			return true;
+	return false;
+}
+
+void cop_batch_advise_gpus(const struct cop_experiment *e)
+{
+	const struct cop_slurm_config *s = &e->slurm;
+	int kind = e->device.choice.kind;
+	if (kind == COP_DEVICE_CUDA && s->gpus == 0 && !extra_names_gpus(s))
+		cop_warn("'device.kind' is cuda, but 'slurm.gpus' is 0: tasks of SLURM may see no GPU");
+	if (kind == COP_DEVICE_CPU && s->gpus > 0)
+		cop_warn("'slurm.gpus' is %" PRId64 ", but 'device.kind' is cpu: they would lie idle", s->gpus);
+	else if (s->gpus > 1)
+		cop_warn("'slurm.gpus' is %" PRId64 ", but a task's cells use one GPU, and a dense run 'device.ranks' "
+			 "of them, which it asks for by itself",
+			 s->gpus);
+}
+
 int cop_batch_check_scripts(const struct cop_run *r, struct cop_err *err)
 {
 	char *path = cop_run_file(r, "jobs/cells.sbatch"), *text = NULL, *quoted = cop_xasprintf("'%s'", r->path);

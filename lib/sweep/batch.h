@@ -17,6 +17,9 @@ int64_t cop_batch_at_once(const struct cop_slurm_config *c);
 /* Whether SLURM understands the values that go into the scripts. COP_EINPUT names the key. */
 int cop_batch_check(const struct cop_slurm_config *c, struct cop_err *err) COP_CHECKED;
 
+/* Warns where tasks ask SLURM for fewer GPUs than cells compute with, which is one, or for more. */
+void cop_batch_advise_gpus(const struct cop_experiment *e);
+
 /* Whether the scripts that are there work on this folder: one that was moved or copied must be planned again. */
 int cop_batch_check_scripts(const struct cop_run *r, struct cop_err *err) COP_CHECKED;
 

@@ -43,6 +43,20 @@ expect "many hours read well" 2 "about [1-9][0-9]{0,2}(,[0-9]{3})+ core-hours, a
 expect "'run' does not ask" 0 "report.html" coppice run e.json -o agreed "${few[@]}"
 expect "what is done costs nothing" 0 "1 and 6 done already; left: = 0 steps" coppice plan e.json -o agreed "${few[@]}"
 
+# GPUs that tasks of SLURM would lack, or that nobody would use
+planned() { # planned NAME KEY=VALUE...: what plan says beside the plan itself
+	local settings=() s
+	for s in "${@:2}"; do settings+=(--set "$s"); done
+	coppice plan e.json -o "$1" --no-timing "${settings[@]}" 2>&1 >/dev/null
+}
+expect "a GPU that no task asks for" 0 "'device.kind' is cuda, but 'slurm.gpus' is 0" planned lacks device.kind=cuda
+expect "more than a cell uses" 0 "'slurm.gpus' is 2, but a task's cells use one GPU" planned more slurm.gpus=2
+expect "one for the CPU" 0 "'slurm.gpus' is 1, but 'device.kind' is cpu" planned idle slurm.gpus=1 device.kind=cpu
+quiet() { ! planned "$@" | grep slurm.gpus; }
+check "one that is asked for" quiet asked device.kind=cuda slurm.gpus=1
+check "in words of the site's own" quiet words device.kind=cuda 'slurm.extra=["--gpus-per-node=1"]'
+check "nor where there may be none" quiet auto
+
 if command -v script >/dev/null; then
 	terminal() { # terminal ANSWER ARGUMENTS...: on a terminal of its own
 		local answer=$1
