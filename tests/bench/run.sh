@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build/coppice doctor | sed -n '1,5p'
 date -u +%Y-%m-%d
-for name in quantile networks pack grid; do
+for name in quantile networks sparse pack grid; do
 	printf '\n== %s\n' "$name"
 	bash "tests/bench/$name.sh"
 done
