@@ -47,6 +47,13 @@ static int open_bench(const struct cop_bench_run *run, const struct cop_bench_ne
 	return rc ? cop_context(err, "'%s' for %s", run->args->checkpoint, n->title) : 0;
 }
 
+/* Where a tensor joins its first channels, in the middle of the window. */
+static size_t path_through(const struct cop_tensor *t)
+{
+	return t->rank == 4 ? (size_t)(t->dim[2] / 2 * t->dim[3] + t->dim[3] / 2) : 0;
+}
+
+/* At random, but one path is left: of few weights, chance may leave nothing that an image could pass. */
 static int make_mask(const struct cop_ticket_bench *b, const struct cop_bench_ticket *t, uint8_t *mask,
 		     struct cop_err *err)
 {
@@ -61,6 +68,8 @@ static int make_mask(const struct cop_ticket_bench *b, const struct cop_bench_ti
 	cop_stream_init(&s, 1, COP_PURPOSE_INIT, 0, 0);
 	for (size_t i = 0; i < l->total && !rc; i++)
 		random[i] = (float)cop_stream_uniform(&s);
+	for (size_t i = 0; i < l->n && !rc; i++)
+		random[l->tensor[i].offset + path_through(&l->tensor[i])] = 1;
 	if (!rc)
 		rc = cop_prune_layers(l, random, t->sparsity, mask, &threshold, err);
 	free(random);

@@ -58,9 +58,10 @@ enum cop_schedule_name {
 };
 #define COP_SCHEDULE_CHOICES "constant|step|cosine|linear|exponential"
 
-/* How masked networks are computed on the CPU; auto: each layer by what is faster here. */
-enum cop_engine { COP_ENGINE_AUTO, COP_ENGINE_DENSE, COP_ENGINE_SPARSE };
-#define COP_ENGINE_CHOICES "auto|dense|sparse"
+/* How masked networks are computed on the CPU: each layer by a rule (auto) or as a trial at the start has it (timed).
+ */
+enum cop_engine { COP_ENGINE_AUTO, COP_ENGINE_DENSE, COP_ENGINE_SPARSE, COP_ENGINE_TIMED };
+#define COP_ENGINE_CHOICES "auto|dense|sparse|timed"
 
 struct cop_train_config {
 	int64_t epochs, batch;

@@ -12,11 +12,10 @@
 
 /*
  * What is left of a layer's weights when a list of them begins to be faster, as measured on several processors
- * (docs/performance.md). Near it either choice is as good as the other, and a trial alone would choose by chance; so
- * the rule holds unless the trial finds the other way faster by `clearly`. Less than `hardly` needs no trial.
+ * (docs/performance.md). Near it either choice is as good as the other.
  */
-static const double window_rule = 0.35, pointwise_rule = 0.4, linear_rule = 0.6, clearly = 2, hardly = 0.02;
-enum { TRIES = 3, LITTLE = 1 << 20 /* multiplications, below which the rule is enough */ };
+static const double window_rule = 0.35, pointwise_rule = 0.4, linear_rule = 0.6;
+enum { TRIES = 3 };
 
 /* What a layer works on while it is tried. */
 struct bench {
@@ -148,41 +147,55 @@ static int try_both(const struct layer *dense, const struct layer *sparse, doubl
 	return 0;
 }
 
-static int choose(const struct cop_net *net, const uint8_t *mask, int stage, int batch, bool *whole,
-		  struct cop_err *err)
+/* Whether the layer is faster whole. */
+static int try_layer(const struct layer *dense, const uint8_t *mask, bool *whole, struct cop_err *err)
 {
-	struct layer dense = layer_of(net, stage, batch), sparse = dense;
-	const struct cop_node *d = &net->graph.node[net->stages.stage[stage].node];
-	const struct cop_conv *c = &dense.conv;
+	const struct cop_conv *c = &dense->conv;
+	struct layer sparse = *dense;
 	struct cop_sparse list;
 	double seconds[2];
-	int rc = dense.is_linear ? cop_sparse_init(&list, d->c, dense.linear.in, 1, 1, mask + d->weight, err)
-				 : cop_sparse_init(&list, c->out_c, c->in_c, c->kernel[0] * c->kernel[1], c->groups,
-						   mask + d->weight, err);
+	int rc = dense->is_linear
+			 ? cop_sparse_init(&list, dense->linear.out, dense->linear.in, 1, 1, mask, err)
+			 : cop_sparse_init(&list, c->out_c, c->in_c, c->kernel[0] * c->kernel[1], c->groups, mask, err);
 	if (rc)
 		return rc;
-	double left = (double)list.count / (double)dense.weights, work = (double)dense.weights * batch;
-	double rule = dense.is_linear ? linear_rule : list.taps == 1 ? pointwise_rule : window_rule;
-	if (!dense.is_linear)
-		work *= (double)c->out_h * c->out_w;
-	*whole = left > rule;
-	if (left < 1 && left > hardly && work > LITTLE) {
-		sparse.conv.sparse = sparse.linear.sparse = &list;
-		rc = try_both(&dense, &sparse, seconds, err);
-		*whole = !rc && (*whole ? seconds[0] < clearly * seconds[1] : clearly * seconds[0] < seconds[1]);
-	}
+	sparse.conv.sparse = sparse.linear.sparse = &list;
+	rc = try_both(dense, &sparse, seconds, err);
+	*whole = !rc && seconds[0] < seconds[1];
 	cop_sparse_release(&list);
 	return rc;
 }
 
-int cop_engine_choose(const struct cop_net *net, const uint8_t *mask, int batch, bool *whole, struct cop_err *err)
+static double left_of(const uint8_t *mask, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		kept += mask[i] != 0;
+	return (double)kept / (double)n;
+}
+
+static double rule_of(const struct layer *l)
+{
+	if (l->is_linear)
+		return linear_rule;
+	return l->conv.kernel[0] * l->conv.kernel[1] == 1 ? pointwise_rule : window_rule;
+}
+
+int cop_engine_choose(const struct cop_net *net, const uint8_t *mask, int batch, bool timed, bool *whole,
+		      struct cop_err *err)
 {
 	int rc = 0;
 	memset(whole, 0, (size_t)net->graph.n * sizeof(*whole));
 	for (int i = 0; i < net->stages.n && !rc; i++) {
 		int node = net->stages.stage[i].node;
-		if (node >= 0 && cop_reduced_can_list(&net->graph, node))
-			rc = choose(net, mask, i, batch, &whole[node], err);
+		if (node < 0 || !cop_reduced_can_list(&net->graph, node))
+			continue;
+		struct layer l = layer_of(net, i, batch);
+		const uint8_t *own = mask + net->graph.node[node].weight;
+		if (timed)
+			rc = try_layer(&l, own, &whole[node], err);
+		else
+			whole[node] = left_of(own, l.weights) > rule_of(&l);
 	}
 	return rc;
 }

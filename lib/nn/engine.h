@@ -1,8 +1,8 @@
 /*
  * Which layers of a masked network are computed from a list of their survivors, and which whole, as if nothing were
- * masked: what is faster. A rule says so, and a trial of each layer at the start may overrule it where the other way is
- * clearly faster; so the same work is done alike wherever processors are alike. The function computed is the same, but
- * its sums are added up in another order: what was chosen belongs to a result.
+ * masked. A rule says so from what is left of a layer, the same everywhere, so that equal work has equal bits; or a
+ * trial of each layer at the start. The function computed is the same, but its sums are added up in another order: what
+ * was chosen belongs to a result.
  */
 #ifndef COP_NN_ENGINE_H
 #define COP_NN_ENGINE_H
@@ -10,11 +10,12 @@
 #include "nn/net.h"
 
 /*
- * whole (nodes): true where a layer with weights is faster whole, on the CPU, with as many threads as are in use and
- * batches of `batch` images. Takes a few steps' time. COP_EFAILED: no memory.
+ * whole (nodes): true where a layer with weights is computed whole. `timed`: where that was faster on the CPU, tried
+ * with as many threads as are in use and batches of `batch` images, which takes a few steps' time; else by the rule.
+ * COP_EFAILED: no memory.
  */
-int cop_engine_choose(const struct cop_net *net, const uint8_t *mask, int batch, bool *whole, struct cop_err *err)
-	COP_CHECKED;
+int cop_engine_choose(const struct cop_net *net, const uint8_t *mask, int batch, bool timed, bool *whole,
+		      struct cop_err *err) COP_CHECKED;
 
 /* The names of the nodes that are whole and could be listed, with a blank between; the caller frees it. */
 char *cop_engine_text(const struct cop_graph *g, const bool *whole);

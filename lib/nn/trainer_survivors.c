@@ -58,7 +58,7 @@ void cop_on_survivors_changed(struct cop_trainer *t)
 		t->survivors->whole_newer = true;
 }
 
-/* Which layers stay whole: as an attempt before this one had it, or as it is faster. */
+/* Which layers stay whole: as an attempt before this one had it, or as the rule or a trial has it. */
 static int decide(struct cop_trainer *t, struct cop_err *err)
 {
 	if (t->whole)
@@ -66,7 +66,7 @@ static int decide(struct cop_trainer *t, struct cop_err *err)
 	t->whole = cop_xcalloc((size_t)t->net.graph.n, sizeof(*t->whole));
 	if (t->config->engine == COP_ENGINE_SPARSE)
 		return 0;
-	return cop_engine_choose(&t->net, t->mask, t->work.batch, t->whole, err);
+	return cop_engine_choose(&t->net, t->mask, t->work.batch, t->config->engine == COP_ENGINE_TIMED, t->whole, err);
 }
 
 int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err)

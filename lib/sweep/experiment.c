@@ -104,7 +104,7 @@ static const struct cop_param table[] = {
 	{"device.kind", COP_PARAM_CHOICE, AT(device.choice.kind), "\"auto\"", 0, 0, "auto|cpu|cuda", "what trains", 0},
 	{"device.threads", COP_PARAM_INT, AT(device.threads), "0", 0, 4096, NULL, "0: all that the process may use", 0},
 	{"device.engine", COP_PARAM_CHOICE, AT(train.engine), "\"auto\"", 0, 0, COP_ENGINE_CHOICES,
-	 "how a processor trains tickets: each layer by what is faster, or all in one way", 0},
+	 "how a processor trains tickets: each layer by a rule or a trial, or all in one way", 0},
 	{"device.ranks", COP_PARAM_INT, AT(train.ranks), "1", 1, COP_RANKS_MAX, NULL,
 	 "GPUs of a node, or groups of the CPU's threads, that share each batch of a dense run",
 	 COP_PARAM_COMPUTES | COP_PARAM_LATER},

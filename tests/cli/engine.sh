@@ -6,15 +6,16 @@ cat >e.json <<'JSON'
 {"model": {"hidden": [40, 20]}, "data": {"glyphs": {"train": 600, "test": 100}},
  "train": {"epochs": 1, "batch": 60}, "sweep": {"quantiles": [0.1, 0.995], "reset": ["0ep"]}, "device": {"threads": 1}}
 JSON
-for engine in auto sparse dense; do
+for engine in auto sparse dense timed; do
 	check "a sweep, $engine" bash -c "coppice run e.json -o $engine --set device.engine=$engine"
 done
 shown() { coppice show "$1" | awk -v key="$2" '$1 == key {$1 = ""; print substr($0, 2)}'; }
-# at 10% every layer is whole, at 99.5% every one a list; what is tried at the start may change neither
+# at 10% every layer is whole, at 99.5% every one a list
 check "auto, little cut" [ "$(shown auto/cells/000000.h5 engine)" = dense ]
 check "auto, much cut" [ "$(shown auto/cells/000001.h5 engine)" = "sparse 3 of 3 layers" ]
 check "sparse" [ "$(shown sparse/cells/000000.h5 engine)" = "sparse 3 of 3 layers" ]
 check "dense" [ "$(shown dense/cells/000001.h5 engine)" = dense ]
+check "timed: as it came out" grep -qE "^(dense|sparse [1-3] of 3 layers)$" <(shown timed/cells/000001.h5 engine)
 check "a dense run" [ "$(shown auto/dense/0/result.h5 engine)" = dense ]
 expect "the layers, shown" 0 '^ *fc1/weight +31,?360 +[0-9]+ +[0-9.]+ +yes$' coppice show auto/cells/000001.h5
 expect "no layer is a list" 0 '^ *fc1/weight +31,?360 +[0-9]+ +[0-9.]+ +no$' coppice show dense/cells/000001.h5
