@@ -2,7 +2,7 @@
 #include "nn/constants.h"
 
 #include "base/mem.h"
-#include "compute/layers.h"
+#include "compute/terms.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -29,6 +29,12 @@ struct constant_planes {
 	float *mean, *inv, *scale, *shift; /* (n) */
 	float *rows, *base;                /* (rows, h, w), (h, w, rows) */
 	float *sums; /* (nsummed, h, w): gradients of rows, over the images; (n, h, w) where sums are read */
+};
+
+struct cop_constants_work {
+	float *memory;
+	struct constant_planes *stage; /* (n) */
+	bool training;
 };
 
 static size_t pixels(const struct cop_stage *s)
@@ -132,7 +138,7 @@ static void normalise(struct constant_planes *p, const struct cop_constant_stage
 		      size_t n, double count, bool training, const float *param, float *buffer)
 {
 	for (size_t c = 0; c < (size_t)k->n; c++) {
-		size_t at = (size_t)k->first + c;
+		size_t at = (size_t)k->rows + c;
 		float *running_mean = buffer + norm->running_mean + at, *running_var = buffer + norm->running_var + at;
 		double mean = (double)*running_mean, var = (double)*running_var;
 		if (training) {
@@ -179,7 +185,7 @@ static void own_forward(struct constant_planes *p, const float *in, const struct
 	const struct cop_node *d = &net->graph.node[s->node];
 	size_t n = pixels(s), from = (size_t)s->input[0];
 	size_t in_pixels = pixels(&net->stages.stage[from]);
-	spread_bias(d, (size_t)k->first, (size_t)k->n, n, param, p->raw);
+	spread_bias(d, (size_t)k->rows, (size_t)k->n, n, param, p->raw);
 	for (size_t e = 0; e < k->nown; e++)
 		add_tap(&k->window, k->own[e].tap, param[k->own[e].at], in + (size_t)k->own[e].in * in_pixels,
 			p->raw + (size_t)k->own[e].out * n);
@@ -237,10 +243,10 @@ static void own_slope(struct constant_planes *p, const struct cop_net *net, int 
 			along += (double)g[j] * ((double)raw[j] - (norm ? (double)p->mean[c] : 0));
 		}
 		if (d->bias && !norm)
-			grad[d->bias_at + (size_t)k->first + c] = (float)sum;
+			grad[d->bias_at + (size_t)k->rows + c] = (float)sum;
 		if (!norm)
 			continue;
-		size_t at = (size_t)k->first + c;
+		size_t at = (size_t)k->rows + c;
 		double inv = (double)p->inv[c], a = (double)param[norm->weight + at] * inv, all = 0;
 		grad[norm->weight + at] = (float)(inv * along);
 		grad[norm->bias_at + at] = (float)sum;
@@ -281,11 +287,9 @@ void cop_constants_backward(struct cop_constants_work *w, const struct cop_net *
 	}
 }
 
-bool cop_constants_in_sum(const struct cop_net *net, int i)
+bool cop_constants_has(const struct cop_net *net, int i)
 {
-	const struct cop_stage *s = &net->stages.stage[i];
-	return net->constants && s->kind == COP_STAGE_ADD &&
-	       (net->constants->stage[s->input[0]].n || net->constants->stage[s->input[1]].n);
+	return net->constants && net->constants->stage[i].n > 0;
 }
 
 void cop_constants_add(struct cop_constants_work *w, const struct cop_net *net, int i, const struct cop_shape *s,
@@ -308,10 +312,6 @@ void cop_constants_pass(struct cop_constants_work *w, const struct cop_net *net,
 	struct constant_planes *p = &w->stage[from];
 	const struct cop_gradient whole = {.g = g};
 	size_t all = (size_t)c->n * (size_t)s->h * (size_t)s->w;
-	if (!c->n) {
-		cop_cpu_pass(s, g, to);
-		return;
-	}
 	cop_cpu_pass_some(s, g, c->varying, c->stored, to);
 	cop_cpu_image_sums(s, &whole, c->varying + c->stored, c->n, p->sums);
 	for (size_t j = 0; j < all; j++)

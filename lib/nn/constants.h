@@ -18,9 +18,8 @@ struct cop_constant_weight {
 
 /* Of one stage. */
 struct cop_constant_stage {
-	int n;     /* constant channels */
-	int rows;  /* channels that vary, and those that are watched: what a base is for */
-	int first; /* where the constant channels begin in vectors of the layer's channels */
+	int n;    /* constant channels */
+	int rows; /* channels that vary, and those that are watched: what a base is for */
 	/* into constant channels, and into rows; of the latter the first `backward` are of those with a gradient */
 	struct cop_constant_weight *own, *base;
 	size_t nown, nbase, backward, own_room, base_room;
@@ -40,11 +39,7 @@ struct cop_constants {
 void cop_constants_release(struct cop_constants *c); /* NULL is allowed; frees c too */
 
 /* What a work needs for them: numbers of each stage. */
-struct cop_constants_work {
-	float *memory;
-	struct constant_planes *stage; /* (n) */
-	bool training;
-};
+struct cop_constants_work;
 
 /* COP_EFAILED: no memory. batch: images of a pass. */
 int cop_constants_begin(struct cop_constants_work **w, const struct cop_net *net, bool training, struct cop_err *err)
@@ -65,14 +60,14 @@ const float *cop_constants_forward(struct cop_constants_work *w, const struct co
 void cop_constants_backward(struct cop_constants_work *w, const struct cop_net *net, int i, int batch, int ld,
 			    const struct cop_gradient *dy, const float *param, float *grad);
 
-/* Whether an addition's inputs have constant channels, so that the following do what backend.h's add and pass do. */
-bool cop_constants_in_sum(const struct cop_net *net, int i);
+/* Whether stage i has constant channels: an addition that reads it does not find them in memory. */
+bool cop_constants_has(const struct cop_net *net, int i);
 
-/* Stage i, an addition: y = the values of its inputs, as they are read, cut off as the stage has it. */
+/* Stage i, an addition of such inputs: y = the values of its inputs, as they are read, cut off as the stage has it. */
 void cop_constants_add(struct cop_constants_work *w, const struct cop_net *net, int i, const struct cop_shape *s,
 		       const struct cop_activation x[2], float lo, float hi, float *y);
 
-/* Its gradient g handed on to its k-th input. */
+/* Its gradient g handed on to its k-th input, which has constant channels. */
 void cop_constants_pass(struct cop_constants_work *w, const struct cop_net *net, int i, int k,
 			const struct cop_shape *s, const float *g, const struct cop_sink *to);
 

@@ -180,7 +180,7 @@ static void run_forward(struct cop_work *w, int i, const float *param, const flo
 	case COP_STAGE_ADD: {
 		struct cop_activation terms[2] = {x, value_of(w, s->input[1])};
 		struct cop_shape sum = shape_of(w, i);
-		if (cop_constants_in_sum(w->net, i))
+		if (cop_constants_has(w->net, s->input[0]) || cop_constants_has(w->net, s->input[1]))
 			cop_constants_add(w->constants, w->net, i, &sum, terms, lo, hi, y);
 		else
 			b->add(&sum, &terms[0], &terms[1], lo, hi, y);
@@ -294,13 +294,21 @@ static struct cop_slope slope_of(const struct cop_work *w, int i)
 	return (struct cop_slope){w->slopes[i].a, w->slopes[i].b, w->slopes[i].c, w->normed[i].mean};
 }
 
+/* Of what lies in memory. Convolutions compute it from that of the value as they load it; for others it is there. */
+static struct cop_gradient gradient_of(const struct cop_work *w, int i)
+{
+	bool conv = stage_of(w, i)->kind == COP_STAGE_CONV;
+	return (struct cop_gradient){
+		.g = w->grad[i], .raw = w->raw[i], .slope = conv ? slope_of(w, i) : (struct cop_slope){0}};
+}
+
 static void back_conv(struct cop_work *w, int i, const float *param, const struct cop_sink *to, float *grad)
 {
 	const struct cop_stage *s = stage_of(w, i);
 	const struct cop_node *d = node_of(w, s->node);
 	struct cop_conv c = conv_of(w, i);
 	struct cop_activation x = value_of(w, s->input[0]);
-	struct cop_gradient dy = {.g = w->grad[i], .raw = w->raw[i], .slope = slope_of(w, i)};
+	struct cop_gradient dy = gradient_of(w, i);
 	w->backend->conv_backward(&c, &dy, &x, param + d->weight, to, grad + d->weight,
 				  d->bias ? grad + d->bias_at : NULL, w->space);
 }
@@ -334,7 +342,7 @@ static void run_backward(struct cop_work *w, int i, int k, const float *param, c
 	if (!to)
 		return;
 	struct cop_activation x = value_of(w, s->input[k]);
-	if (cop_constants_in_sum(w->net, i)) {
+	if (s->kind == COP_STAGE_ADD && cop_constants_has(w->net, s->input[k])) {
 		struct cop_shape sum = shape_of(w, i);
 		cop_constants_pass(w->constants, w->net, i, k, &sum, w->grad[i], to);
 	} else if (s->kind == COP_STAGE_ADD || s->kind == COP_STAGE_COPY) {
@@ -366,11 +374,10 @@ void cop_net_backward(struct cop_work *w, const float *param, float *grad)
 			struct cop_slope slope = slope_of(w, i);
 			w->backend->slope(&shape, &slope, w->raw[i], w->grad[i]);
 		}
-		struct cop_gradient dy = {.g = w->grad[i], .raw = w->raw[i]};
-		if (s->kind == COP_STAGE_CONV)
-			dy.slope = slope_of(w, i);
-		if (w->constants)
+		if (w->constants) {
+			struct cop_gradient dy = gradient_of(w, i);
 			cop_constants_backward(w->constants, w->net, i, w->batch, w->ld, &dy, param, grad);
+		}
 		/* an input that shares this gradient's memory comes after one that copies it */
 		int first = s->ninputs == 2 && s->shares[0] && !s->shares[1];
 		for (int n = 0; n < s->ninputs; n++) {

@@ -296,7 +296,6 @@ static int take_stage(struct making *m, int i, struct cop_err *err)
 	struct cop_constant_stage *k = &m->r->net.constants->stage[i];
 	bool weights = s->kind == COP_STAGE_CONV || s->kind == COP_STAGE_LINEAR;
 	*k = (struct cop_constant_stage){.n = f->constant, .rows = f->stored + f->watched};
-	k->first = k->rows;
 	if (s->kind == COP_STAGE_CONV)
 		k->window = cop_stage_conv(m->full, i, 1, 1);
 	else
