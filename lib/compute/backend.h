@@ -119,6 +119,9 @@ struct cop_conv {
 	const struct cop_sparse *sparse;
 };
 
+/* Whether each channel sees itself alone; the CPU has kernels of their own for these. */
+bool cop_conv_depthwise(const struct cop_conv *d);
+
 /* What is known of the calls on a convolution when memory is planned; struct cop_activation and cop_output tell it. */
 struct cop_conv_use {
 	bool backward;

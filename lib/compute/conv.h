@@ -11,9 +11,6 @@
 
 #include "compute/backend.h"
 
-/* Depthwise convolutions have kernels of their own. */
-bool cop_conv_depthwise(const struct cop_conv *d);
-
 /* Floats of workspace that a call may use, with `threads` threads. */
 size_t cop_conv_space(const struct cop_conv *d, bool backward, int threads);
 size_t cop_depthwise_space(const struct cop_conv *d, bool backward, int threads);

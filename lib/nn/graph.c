@@ -338,6 +338,12 @@ int cop_graph_finish(struct cop_graph *g, int classes, struct cop_err *err)
 	return cop_fail(err, g->error.code, "%s", g->error.msg);
 }
 
+bool cop_node_depthwise(const struct cop_graph *g, int node)
+{
+	const struct cop_node *d = &g->node[node];
+	return d->op == COP_OP_CONV && d->c > 1 && d->conv.groups == d->c && g->node[d->input[0]].c == d->c;
+}
+
 double cop_node_macs(const struct cop_graph *g, int node)
 {
 	const struct cop_node *d = &g->node[node];

@@ -118,6 +118,9 @@ int cop_graph_fail(struct cop_graph *g, const char *fmt, ...) COP_PRINTF(2, 3);
  */
 int cop_graph_finish(struct cop_graph *g, int classes, struct cop_err *err) COP_CHECKED;
 
+/* Whether a node is a convolution of each channel by itself. */
+bool cop_node_depthwise(const struct cop_graph *g, int node);
+
 /* Multiply-accumulates of one image's forward pass: of a node (convolutions and linear layers; else 0), of all. */
 double cop_node_macs(const struct cop_graph *g, int node);
 double cop_graph_macs(const struct cop_graph *g);

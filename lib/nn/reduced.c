@@ -12,11 +12,8 @@
 
 bool cop_reduced_can_list(const struct cop_graph *g, int i)
 {
-	const struct cop_node *d = &g->node[i];
-	if (d->op == COP_OP_LINEAR)
-		return true;
-	int in = d->op == COP_OP_CONV ? g->node[d->input[0]].c : 0;
-	return d->op == COP_OP_CONV && !(d->conv.groups == in && d->c == in && in > 1);
+	enum cop_op op = g->node[i].op;
+	return op == COP_OP_LINEAR || (op == COP_OP_CONV && !cop_node_depthwise(g, i));
 }
 
 /* What is being made. */

@@ -17,7 +17,7 @@ static enum cop_step_part part_of(const struct cop_conv *d)
 {
 	if (d->sparse)
 		return COP_STEP_LISTS;
-	return d->groups == d->in_c && d->in_c == d->out_c && d->in_c > 1 ? COP_STEP_DEPTHWISE : COP_STEP_CONV;
+	return cop_conv_depthwise(d) ? COP_STEP_DEPTHWISE : COP_STEP_CONV;
 }
 
 static void conv_forward(const struct cop_conv *d, const struct cop_activation *x, const float *w,

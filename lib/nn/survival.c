@@ -36,8 +36,7 @@ static const struct cop_stage *stage_of(const struct pass *p, int i)
 bool cop_stage_depthwise(const struct cop_net *net, int i)
 {
 	const struct cop_stage *s = &net->stages.stage[i];
-	int groups = s->kind == COP_STAGE_CONV ? net->graph.node[s->node].conv.groups : 1;
-	return groups > 1 && groups == s->c && groups == net->stages.stage[s->input[0]].c;
+	return s->kind == COP_STAGE_CONV && cop_node_depthwise(&net->graph, s->node);
 }
 
 /* A layer of one group: each output may read each input. */
