@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch that a thread reads into, and that should stay in its second-level cache; columns of one call of dots. */
+/* Scratch that a thread reads into, and that should stay in its second-level cache. */
 enum { FORWARD_BYTES = 448 << 10, BACKWARD_BYTES = 640 << 10, SPLIT = 64, TASKS = 16, STRIPS = 16, AHEAD = 12 };
 
 int cop_up_rows(int n)
@@ -57,7 +57,7 @@ static void choose_block(struct cop_cut *c, bool backward, size_t bytes)
 	for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
 		int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
 		size_scratch(c, backward, cols, 1);
-		if (cols <= 192 && cop_cut_panels(c) * sizeof(float) <= bytes)
+		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= bytes)
 			break;
 	}
 	for (int rows = c->rows + 1; rows <= c->d.out_h; rows++) {

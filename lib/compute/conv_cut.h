@@ -10,6 +10,8 @@
 
 #include "compute/conv_priv.h"
 
+enum { COP_CUT_COLUMNS = 192 /* the most of a chunk */ };
+
 struct cop_cut {
 	struct cop_conv d;                            /* with a pointwise convolution's pixels in one column of rows */
 	int taps, in_g, out_g, in_blocks, out_blocks; /* of a group: channels, and blocks of COP_ROWS channels */

@@ -11,10 +11,9 @@
 enum {
 	GROUP = 448,  /* survivors whose running sums are kept at once: they stay in the first-level cache */
 	ROW_COST = 4, /* a row's own work, storing and summing it, in survivors */
-	ROOM = GROUP + COP_ROWS,
-	COLUMNS = 192 /* the most that a cut has */
+	ROOM = GROUP + COP_ROWS
 };
-_Static_assert(ROOM *COP_LANES >= COP_ROWS * COLUMNS, "watched rows have room where the running sums have");
+_Static_assert(ROOM *COP_LANES >= COP_ROWS * COP_CUT_COLUMNS, "watched rows have room where the running sums have");
 
 static int most(int a, int b)
 {

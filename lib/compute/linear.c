@@ -71,10 +71,11 @@ static void sparse_backward_data(const struct cop_linear *d, const float *w, con
 static void sparse_row_dots(const struct cop_linear *d, int from, int to, const float *dy, const float *x, float *dw)
 {
 	enum { SOME = 64 };
-	float sums[(SOME + COP_ROWS) * COP_LANES] = {0};
+	float sums[(SOME + COP_ROWS) * COP_LANES];
 	for (int k = from; k < to; k += SOME) {
 		int begin[2] = {k, k + SOME < to ? k + SOME : to};
-		memset(sums, 0, (size_t)(begin[1] - k) * COP_LANES * sizeof(float));
+		/* and those behind them, which are read in company */
+		memset(sums, 0, (size_t)(begin[1] - k + COP_ROWS) * COP_LANES * sizeof(float));
 		cop_kernels()->sparse_dots(d->sparse->out, begin, 1, dy, 0, &x, (size_t)d->ld, d->ld, sums);
 		memset(dw + k, 0, (size_t)(begin[1] - k) * sizeof(float));
 		cop_kernels()->add_sums(sums, begin[1] - k, dw + k);
