@@ -134,15 +134,12 @@ static void take_sums(struct cop_trainer *t, const double sum[SUMS])
 static void take_engine(struct cop_trainer *t, const char *whole)
 {
 	cop_on_survivors_release(t);
-	free(t->whole);
-	t->whole = NULL;
 	if (!whole)
 		return;
 	t->whole = cop_xcalloc((size_t)t->net.graph.n, sizeof(*t->whole));
 	if (cop_engine_parse(&t->net.graph, whole, t->whole))
 		return;
-	free(t->whole);
-	t->whole = NULL;
+	cop_on_survivors_release(t);
 }
 
 void cop_trainer_resume(struct cop_trainer *t, bool *found)

@@ -145,7 +145,6 @@ void cop_trainer_release(struct cop_trainer *t)
 	cop_ranks_free(t->ranks);
 	cop_on_device_release(t);
 	cop_on_survivors_release(t);
-	free(t->whole);
 	cop_net_release(&t->net);
 	cop_schedule_release(&t->schedule);
 	cop_work_release(&t->work);
@@ -230,10 +229,7 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 		rc = take_over(t, c, err);
 	if (rc || !mask)
 		return rc;
-	/* of another mask */
-	cop_on_survivors_release(t);
-	free(t->whole);
-	t->whole = NULL;
+	cop_on_survivors_release(t); /* of another mask */
 	free(t->mask);
 	t->mask = cop_xmalloc(t->net.graph.params.total);
 	memcpy(t->mask, mask, t->net.graph.params.total);

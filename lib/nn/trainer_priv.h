@@ -32,7 +32,7 @@ struct cop_on_survivors;
 
 /* Before steps and measures: reduces the network where that is wanted and was not done yet. */
 int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
-void cop_on_survivors_release(struct cop_trainer *t);
+void cop_on_survivors_release(struct cop_trainer *t); /* and what was decided of its layers */
 
 /* The trainer's arrays were changed, and the reduced network's are old; the other way round, they become its. */
 void cop_on_survivors_changed(struct cop_trainer *t);

@@ -37,7 +37,8 @@ static int allocate(struct cop_trainer *t, struct cop_on_survivors *s, struct co
 	return rc;
 }
 
-void cop_on_survivors_release(struct cop_trainer *t)
+/* The reduced network and its arrays. */
+static void drop(struct cop_trainer *t)
 {
 	struct cop_on_survivors *s = t->survivors;
 	if (!s)
@@ -50,6 +51,13 @@ void cop_on_survivors_release(struct cop_trainer *t)
 		free(s->at.slot[i]);
 	free(s);
 	t->survivors = NULL;
+}
+
+void cop_on_survivors_release(struct cop_trainer *t)
+{
+	drop(t);
+	free(t->whole);
+	t->whole = NULL;
 }
 
 void cop_on_survivors_changed(struct cop_trainer *t)
@@ -84,7 +92,7 @@ int cop_on_survivors_begin(struct cop_trainer *t, struct cop_err *err)
 	if (!rc)
 		rc = cop_trainer_open_works(t, &s->reduced.net, err);
 	if (rc)
-		cop_on_survivors_release(t);
+		drop(t);
 	return rc;
 }
 
