@@ -228,14 +228,6 @@ static int time_parts(struct cop_trainer *t, int steps, struct cop_ticket_times 
 	return rc;
 }
 
-static void count_lists(const struct cop_trainer *t, struct cop_ticket_times *out)
-{
-	for (int i = 0; i < t->net.graph.n; i++) {
-		out->layers += cop_reduced_can_list(&t->net.graph, i);
-		out->lists += cop_trainer_lists(t, i);
-	}
-}
-
 int cop_ticket_bench_time(struct cop_ticket_bench *b, const uint8_t *mask, int steps, struct cop_ticket_times *out,
 			  struct cop_err *err)
 {
@@ -248,6 +240,6 @@ int cop_ticket_bench_time(struct cop_ticket_bench *b, const uint8_t *mask, int s
 	if (!rc)
 		rc = time_parts(&b->trainer[AUTO], steps, out, err);
 	if (!rc)
-		count_lists(&b->trainer[AUTO], out);
+		out->lists = cop_trainer_count_lists(&b->trainer[AUTO], &out->layers);
 	return rc;
 }

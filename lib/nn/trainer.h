@@ -130,6 +130,9 @@ int cop_trainer_measure(struct cop_trainer *t, const struct cop_part *part, stru
 /* Whether node i's weights are computed as a list of survivors (nn/reduced.h); after steps, or measures. */
 bool cop_trainer_lists(const struct cop_trainer *t, int i);
 
+/* How many they are, and how many could be. */
+int cop_trainer_count_lists(const struct cop_trainer *t, int *could);
+
 /* "dense", or "sparse 45 of 53 layers": as many of those whose weights could be listed; into buf, returns buf. */
 const char *cop_trainer_engine(const struct cop_trainer *t, char *buf, size_t size);
 

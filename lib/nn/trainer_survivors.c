@@ -138,13 +138,20 @@ bool cop_trainer_lists(const struct cop_trainer *t, int i)
 	return t->survivors && cop_reduced_can_list(&t->net.graph, i) && !t->whole[i];
 }
 
-const char *cop_trainer_engine(const struct cop_trainer *t, char *buf, size_t size)
+int cop_trainer_count_lists(const struct cop_trainer *t, int *could)
 {
-	int lists = 0, could = 0;
+	int lists = 0;
+	*could = 0;
 	for (int i = 0; i < t->net.graph.n; i++) {
-		could += cop_reduced_can_list(&t->net.graph, i);
+		*could += cop_reduced_can_list(&t->net.graph, i);
 		lists += cop_trainer_lists(t, i);
 	}
+	return lists;
+}
+
+const char *cop_trainer_engine(const struct cop_trainer *t, char *buf, size_t size)
+{
+	int could, lists = cop_trainer_count_lists(t, &could);
 	snprintf(buf, size, lists ? "sparse %d of %d layers" : "dense", lists, could);
 	return buf;
 }

@@ -11,14 +11,8 @@
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 BUILD=${BUILD:-$ROOT/build}
 source "$ROOT/tests/lib.sh"
-peer=$SHARED/peers/bench_torch.py
-python=$(for p in /usr/bin/python3 "$PYTHON"; do "$p" -c 'import torch' 2>/dev/null && echo "$p" && break; done)
+source "$ROOT/tests/bench/beside.sh"
 networks=${NETWORKS:-mobilenet_v2 resnet20 lenet}
-threads=${THREADS:-2}
-export OMP_NUM_THREADS=$threads
-for v in OPENBLAS_CORETYPE OPENBLAS_L2_SIZE; do
-	[ -n "${!v:-}" ] && echo "$v=${!v} is left out: both programs run with what OpenBLAS chooses" && unset $v
-done
 if [ ! -e "$peer" ] || [ -z "$python" ]; then
 	skip "training with masks beside PyTorch" "no PyTorch, or no $peer"
 	# shellcheck disable=SC2086
@@ -26,16 +20,7 @@ if [ ! -e "$peer" ] || [ -z "$python" ]; then
 	exit
 fi
 
-# How many others run, over two seconds: the load average would count what ran before, in the same bench.
-others=0
-for _ in {1..40}; do
-	read -r _ _ _ running _ </proc/loadavg
-	others=$((others + ${running%/*} - 1))
-	sleep 0.05
-done
-busy=
-[ $others -gt 20 ] && busy=$(awk "BEGIN {printf \"%.1f\", $others / 40}") &&
-	echo "$busy others are at work here, on the average, and what follows is disturbed"
+count_others
 # shellcheck disable=SC2086
 exec "$python" - "$BUILD/coppice" "$peer" "${ROUNDS:-3}" "${STEPS:-}" "$threads" "$busy" $networks <<'PYTHON'
 import json, os, statistics, subprocess, sys
