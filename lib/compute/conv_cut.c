@@ -4,8 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch that a thread reads into, and that should stay in its second-level cache. */
-enum { FORWARD_BYTES = 448 << 10, BACKWARD_BYTES = 640 << 10, SPLIT = 64, TASKS = 16, STRIPS = 16, AHEAD = 12 };
+/*
+ * Scratch that a thread reads into. `rows` are added as long as it stays in the second-level cache; for whole rows of
+ * images it may be larger: pieces of them lie apart in memory, and take twice as long to be read and written.
+ */
+struct scratch_bytes {
+	size_t cols, rows;
+};
+
+static const struct scratch_bytes forward_bytes = {1 << 20, 448 << 10}, backward_bytes = {2 << 20, 640 << 10};
+enum { SPLIT = 64, TASKS = 16, STRIPS = 16, AHEAD = 12 };
 
 int cop_up_rows(int n)
 {
@@ -52,18 +60,19 @@ size_t cop_cut_panels(const struct cop_cut *c)
 }
 
 /* The most images a chunk whose scratch fits, and then the most rows a block that leave enough tasks. */
-static void choose_block(struct cop_cut *c, bool backward, size_t bytes)
+static void choose_block(struct cop_cut *c, bool backward)
 {
+	struct scratch_bytes most = backward ? backward_bytes : forward_bytes;
 	for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
 		int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
 		size_scratch(c, backward, cols, 1);
-		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= bytes)
+		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= most.cols)
 			break;
 	}
 	for (int rows = c->rows + 1; rows <= c->d.out_h; rows++) {
 		struct cop_cut more = *c;
 		size_scratch(&more, backward, c->cols, rows);
-		if (cop_cut_panels(&more) * sizeof(float) > bytes || more.row_blocks * more.chunks < TASKS)
+		if (cop_cut_panels(&more) * sizeof(float) > most.rows || more.row_blocks * more.chunks < TASKS)
 			break;
 		*c = more;
 	}
@@ -95,7 +104,7 @@ static int most_splits(const struct cop_cut *c, int blocks)
 struct cop_cut cop_cut_forward(const struct cop_conv *d)
 {
 	struct cop_cut c = begin_cut(d);
-	choose_block(&c, false, FORWARD_BYTES);
+	choose_block(&c, false);
 	c.strips = least(c.row_blocks * c.chunks, STRIPS);
 	c.splits = least((TASKS + c.strips - 1) / c.strips, most_splits(&c, c.out_blocks));
 	return c;
@@ -113,7 +122,7 @@ struct cop_cut cop_cut_backward(const struct cop_conv *d)
 		c.splits = most_splits(&c, c.in_blocks);
 		return c;
 	}
-	choose_block(&c, true, BACKWARD_BYTES);
+	choose_block(&c, true);
 	c.strips = least(c.row_blocks * c.chunks, d->sparse ? STRIPS : worth);
 	c.splits = d->sparse ? least((TASKS + c.strips - 1) / c.strips, most_splits(&c, c.in_blocks)) : 1;
 	return c;
