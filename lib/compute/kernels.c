@@ -247,14 +247,37 @@ static void dots(int runs, const float *const *dy, size_t dy_at, size_t lddy, co
 	}
 }
 
-/* sparse products */
+/*
+ * Rows by themselves: a row's vectors stay in registers, over all that is added to them. Each width is compiled by
+ * itself for that, and tiles are as wide as can be, since every step of a tile has addresses to work out.
+ */
+enum { ROW_VECTORS = 12 };
+#define EACH_WIDTH(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12)
 
-enum { SPARSE_VECTORS = 8 /* the most that a row's sums take of the registers */ };
+/* Vectors of the next tile of `left`: tiles of about the same width. */
+static int next_width(int left)
+{
+	int tiles = (left + ROW_VECTORS - 1) / ROW_VECTORS;
+	return (left + tiles - 1) / tiles;
+}
+
+/* The dot product of a row with d, added to the lanes of `sum`: two chains, so that one need not wait for the other. */
+INLINE void add_dot(const float *a, const vec *d, int width, float *sum)
+{
+	vec even = load(sum), odd = {0};
+	for (int v = 0; v < width; v += 2)
+		even += load(a + v * VL) * d[v];
+	for (int v = 1; v < width; v += 2)
+		odd += load(a + v * VL) * d[v];
+	store(sum, even + odd);
+}
+
+/* sparse products */
 
 INLINE void sparse_row(const struct cop_survivor *e, int n, const float *const *x, size_t at, size_t ldx,
 		       const float *w, int width, float *out, int add)
 {
-	vec acc[SPARSE_VECTORS];
+	vec acc[ROW_VECTORS];
 	for (int v = 0; v < width; v++)
 		acc[v] = add ? load(out + v * VL) : (vec){0};
 	for (int k = 0; k < n; k++) {
@@ -273,25 +296,17 @@ INLINE void sparse_row(const struct cop_survivor *e, int n, const float *const *
 INLINE void sparse_dot_row(const struct cop_survivor *e, int n, const float *dy, const float *const *x, size_t at,
 			   size_t ldx, int width, float *sums)
 {
-	vec d[SPARSE_VECTORS];
+	vec d[ROW_VECTORS];
 	for (int v = 0; v < width; v++)
 		d[v] = load(dy + v * VL);
 	for (int k = 0; k < n; k++, sums += COP_LANES) {
 		const float *from = x[e[k].tap];
 		if (!from)
 			continue;
-		from += at + (size_t)e[k].row * ldx;
-		vec even = load(sums), odd = {0};
-		for (int v = 0; v < width; v += 2)
-			even += load(from + v * VL) * d[v];
-		for (int v = 1; v < width; v += 2)
-			odd += load(from + v * VL) * d[v];
-		store(sums, even + odd);
+		add_dot(from + at + (size_t)e[k].row * ldx, d, width, sums);
 	}
 }
 
-/* Each width is compiled by itself, so that a row's sums are registers. */
-#define EACH_WIDTH(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
 #define SPARSE_ROWS(width)                                                                                             \
 	static void sparse_rows_##width(const struct cop_survivor *e, const int *begin, int rows,                      \
 					const float *const *x, size_t at, size_t ldx, const float *w, float *out,      \
@@ -308,13 +323,6 @@ INLINE void sparse_dot_row(const struct cop_survivor *e, int n, const float *dy,
 				       sums + (size_t)(begin[r] - begin[0]) * COP_LANES);                              \
 	}
 EACH_WIDTH(SPARSE_ROWS)
-
-/* Vectors of the next tile of `left`: tiles of about the same width. */
-static int next_width(int left)
-{
-	int tiles = (left + SPARSE_VECTORS - 1) / SPARSE_VECTORS;
-	return (left + tiles - 1) / tiles;
-}
 
 static void sparse_product(const struct cop_survivor *e, const int *begin, int rows, const float *const *x, size_t ldx,
 			   const float *w, int cols, float *out, size_t ldo, int add)
@@ -360,11 +368,19 @@ static void add_sums(const float *sums, int n, float *out)
 
 /* loops over a panel */
 
-INLINE vec seen(vec v, const struct cop_reading *r, int c)
+/* One channel's reading: in a copy, for a store to memory might change what a pointer to one shows. */
+struct seeing {
+	float scale, shift, lo, hi;
+};
+
+INLINE struct seeing seeing_of(const struct cop_reading *r, int c)
 {
-	if (r->scale)
-		v = v * r->scale[c] + r->shift[c];
-	return cut(v, r->lo, r->hi);
+	return (struct seeing){r->scale ? r->scale[c] : 1, r->scale ? r->shift[c] : 0, r->lo, r->hi};
+}
+
+INLINE vec seen(vec v, const struct seeing *s)
+{
+	return cut(v * s->scale + s->shift, s->lo, s->hi);
 }
 
 /* Rows of a panel are small parts of what lies ld floats apart: no stride that the processor foresees. */
@@ -396,66 +412,118 @@ static void read_value(const struct cop_panel *p, const float *restrict raw, con
 static void read_slope(const struct cop_panel *p, const float *g, const float *raw, const struct cop_slope *s,
 		       float *out, size_t out_ld)
 {
+	int cols = p->cols, valid = p->valid;
 	for (int c = 0; c < p->rows; c++, g += p->ld, raw += s->a ? p->ld : 0, out += out_ld) {
 		float a = s->a ? s->a[c] : 1, b = s->a ? s->b[c] : 0, d = s->a ? s->c[c] : 0;
 		float mean = s->a ? s->mean[c] : 0;
 		ask(g, p);
 		if (s->a)
 			ask(raw, p);
-		for (int n = 0; n < p->cols; n += VL) {
-			vec v = load(g + n);
-			if (s->a)
-				v = a * v + (b * (load(raw + n) - mean) + d);
-			store(out + n, n + VL <= p->valid ? v : keep(v, p->valid - n));
-		}
+		if (s->a)
+			for (int n = 0; n < cols; n += VL)
+				store(out + n, a * load(g + n) + (b * (load(raw + n) - mean) + d));
+		else
+			for (int n = 0; n < cols; n += VL)
+				store(out + n, load(g + n));
+		for (int n = valid; n < cols; n++)
+			out[n] = 0;
+	}
+}
+
+/*
+ * Sums of a row in COP_LANES lanes, two kinds at once: number n goes to lane n % COP_LANES, so there are as many chains
+ * of additions as vectors in the lanes. The row's length is a multiple of COP_LANES.
+ */
+enum { LANE_VECTORS = COP_LANES / VL };
+struct lanes {
+	vec first[LANE_VECTORS], second[LANE_VECTORS];
+};
+
+INLINE struct lanes load_lanes(const float *sums)
+{
+	struct lanes s;
+	for (int i = 0; i < LANE_VECTORS; i++) {
+		s.first[i] = load(sums + i * VL);
+		s.second[i] = load(sums + COP_LANES + i * VL);
+	}
+	return s;
+}
+
+INLINE void store_lanes(float *sums, const struct lanes *s)
+{
+	for (int i = 0; i < LANE_VECTORS; i++) {
+		store(sums + i * VL, s->first[i]);
+		store(sums + COP_LANES + i * VL, s->second[i]);
+	}
+}
+
+/* COP_LANES numbers of which the first `valid` count. */
+INLINE void add_moments(const float *y, float about, int valid, struct lanes *s)
+{
+	for (int i = 0; i < LANE_VECTORS; i++) {
+		vec d = load(y + i * VL) - about;
+		if (valid < COP_LANES)
+			d = keep(d, valid - i * VL);
+		s->first[i] += d;
+		s->second[i] += d * d;
 	}
 }
 
 static void moments(const struct cop_panel *p, const float *y, const float *about, float *sums)
 {
+	int valid = p->valid, whole = valid / COP_LANES * COP_LANES;
 	for (int c = 0; c < p->rows; c++, y += p->ld, sums += 2 * COP_LANES) {
-		vec s = load(sums), q = load(sums + COP_LANES);
+		struct lanes s = load_lanes(sums);
 		float middle = about[c];
-		for (int n = 0; n < p->cols; n += VL) {
-			vec d = load(y + n) - middle;
-			d = n + VL <= p->valid ? d : keep(d, p->valid - n);
-			s += d;
-			q += d * d;
-		}
-		store(sums, s);
-		store(sums + COP_LANES, q);
+		for (int n = 0; n < whole; n += COP_LANES)
+			add_moments(y + n, middle, COP_LANES, &s);
+		if (whole < valid)
+			add_moments(y + whole, middle, valid - whole, &s);
+		store_lanes(sums, &s);
+	}
+}
+
+INLINE void finish_lanes(const struct seeing *f, float mean, float *g, const float *raw, int valid, struct lanes *s)
+{
+	for (int i = 0; i < LANE_VECTORS; i++) {
+		vec y = load(raw + i * VL), z = y * f->scale + f->shift, v = load(g + i * VL);
+		v = pick((z > f->lo) & (z < f->hi), v, (vec){0});
+		store(g + i * VL, v);
+		if (valid < COP_LANES)
+			v = keep(v, valid - i * VL);
+		s->first[i] += v;
+		s->second[i] += v * (y - mean);
 	}
 }
 
 static void finish(const struct cop_panel *p, float *g, const float *raw, const struct cop_reading *r,
 		   const float *mean, float *sums)
 {
+	int cols = p->cols, valid = p->valid, whole = valid / COP_LANES * COP_LANES;
 	for (int c = 0; c < p->rows; c++, g += p->ld, raw += p->ld) {
-		float scale = r->scale ? r->scale[c] : 1, shift = r->scale ? r->shift[c] : 0;
+		struct seeing f = seeing_of(r, c);
 		float middle = mean ? mean[c] : 0;
-		vec s = {0}, q = {0};
+		struct lanes s = {0};
+		if (sums)
+			s = load_lanes(sums);
 		ask(raw, p);
-		for (int n = 0; n < p->cols; n += VL) {
-			vec y = load(raw + n), z = y * scale + shift, v = load(g + n);
-			v = pick((z > r->lo) & (z < r->hi), v, (vec){0});
-			store(g + n, v);
-			v = n + VL <= p->valid ? v : keep(v, p->valid - n);
-			s += v;
-			q += v * (y - middle);
+		for (int n = 0; n < whole; n += COP_LANES)
+			finish_lanes(&f, middle, g + n, raw + n, COP_LANES, &s);
+		for (int n = whole; n < cols; n += COP_LANES)
+			finish_lanes(&f, middle, g + n, raw + n, valid - n, &s);
+		if (sums) {
+			store_lanes(sums, &s);
+			sums += 2 * COP_LANES;
 		}
-		if (!sums)
-			continue;
-		store(sums, load(sums) + s);
-		store(sums + COP_LANES, load(sums + COP_LANES) + q);
-		sums += 2 * COP_LANES;
 	}
 }
 
 static void bias(const struct cop_panel *p, float *y, const float *b, float lo, float hi)
 {
+	int cols = p->cols;
 	for (int c = 0; c < p->rows; c++, y += p->ld) {
 		float add = b ? b[c] : 0;
-		for (int n = 0; n < p->cols; n += VL)
+		for (int n = 0; n < cols; n += VL)
 			store(y + n, cut(load(y + n) + add, lo, hi));
 	}
 }
@@ -463,34 +531,45 @@ static void bias(const struct cop_panel *p, float *y, const float *b, float lo, 
 static void add(const struct cop_panel *p, const float *a, const struct cop_reading *ra, const float *b,
 		const struct cop_reading *rb, float lo, float hi, float *y)
 {
-	for (int c = 0; c < p->rows; c++, a += p->ld, b += p->ld, y += p->ld)
-		for (int n = 0; n < p->cols; n += VL)
-			store(y + n, cut(seen(load(a + n), ra, c) + seen(load(b + n), rb, c), lo, hi));
+	int cols = p->cols;
+	struct seeing sa, sb;
+	for (int c = 0; c < p->rows; c++, a += p->ld, b += p->ld, y += p->ld) {
+		sa = seeing_of(ra, c);
+		sb = seeing_of(rb, c);
+		for (int n = 0; n < cols; n += VL)
+			store(y + n, cut(seen(load(a + n), &sa) + seen(load(b + n), &sb), lo, hi));
+	}
 }
 
 static void copy(const struct cop_panel *p, const float *from, float *g, int more)
 {
+	int cols = p->cols;
 	for (int c = 0; c < p->rows; c++, from += p->ld, g += p->ld)
-		for (int n = 0; n < p->cols; n += VL)
+		for (int n = 0; n < cols; n += VL)
 			store(g + n, more ? load(g + n) + load(from + n) : load(from + n));
 }
 
 static void row_sums(const struct cop_panel *p, const float *y, float *sums)
 {
+	int valid = p->valid, whole = valid / VL * VL;
 	for (int c = 0; c < p->rows; c++, y += p->ld, sums += COP_LANES) {
 		vec s = load(sums);
-		for (int n = 0; n < p->cols; n += VL)
-			s += n + VL <= p->valid ? load(y + n) : keep(load(y + n), p->valid - n);
+		for (int n = 0; n < whole; n += VL)
+			s += load(y + n);
+		if (whole < valid)
+			s += keep(load(y + whole), valid - whole);
 		store(sums, s);
 	}
 }
 
 /* depthwise */
 
-INLINE void depthwise_tile(int taps, const float *const *x, size_t at_x, const int *at, const float *w, int width,
-			   float *out, int more)
+INLINE void depthwise_row(int taps, const float *const *x, size_t at_x, const int *at, const float *w, int width,
+			  float *out, size_t ahead, int more)
 {
-	vec acc[3];
+	vec acc[ROW_VECTORS];
+	for (int n = 0; n < width * VL; n += 16)
+		__builtin_prefetch(out + ahead + n, 1, 3);
 	for (int v = 0; v < width; v++)
 		acc[v] = more ? load(out + v * VL) : (vec){0};
 	for (int t = 0; t < taps; t++) {
@@ -503,43 +582,60 @@ INLINE void depthwise_tile(int taps, const float *const *x, size_t at_x, const i
 		store(out + v * VL, acc[v]);
 }
 
+INLINE void depthwise_dot_row(int taps, const float *const *x, size_t at_x, const float *dy, const int *at, int width,
+			      float *sums)
+{
+	vec d[ROW_VECTORS];
+	for (int v = 0; v < width; v++)
+		d[v] = load(dy + v * VL);
+	for (int t = 0; t < taps; t++)
+		add_dot(x[t] + at_x, d, width, sums + at[t] * COP_LANES);
+}
+
+#define DEPTHWISE_ROWS(width)                                                                                        \
+	static void depthwise_rows_##width(const struct cop_panel *p, int n, int taps, const float *const *x,        \
+					   size_t ldx, const int *at, const float *w, int wstride, float *out,       \
+					   int more)                                                                 \
+	{                                                                                                            \
+		size_t ld = p->ld, ahead = p->ahead, from = (size_t)n;                                               \
+		for (int c = p->rows; c--; w += wstride, out += ld, from += ldx)                                     \
+			depthwise_row(taps, x, from, at, w, width, out + n, ahead, more);                            \
+	}                                                                                                            \
+	static void depthwise_dot_rows_##width(const struct cop_panel *p, int n, int taps, const float *const *x,    \
+					       const float *dy, size_t ldx, const int *at, int wstride, float *sums) \
+	{                                                                                                            \
+		size_t from = (size_t)n;                                                                             \
+		for (int c = p->rows; c--; sums += (size_t)wstride * COP_LANES, from += ldx)                         \
+			depthwise_dot_row(taps, x, from, dy + from, at, width, sums);                                \
+	}
+EACH_WIDTH(DEPTHWISE_ROWS)
+
 static void depthwise(const struct cop_panel *p, int taps, const float *const *x, size_t ldx, const int *at,
 		      const float *w, int wstride, float *out, int more)
 {
-	for (int c = 0; c < p->rows; c++, w += wstride, out += p->ld) {
-		int n = 0;
-		for (; n + 3 * VL <= p->cols; n += 3 * VL)
-			depthwise_tile(taps, x, (size_t)c * ldx + (size_t)n, at, w, 3, out + n, more);
-		for (; n < p->cols; n += VL)
-			depthwise_tile(taps, x, (size_t)c * ldx + (size_t)n, at, w, 1, out + n, more);
+	for (int n = 0, width; n < p->cols; n += width * VL) {
+		width = next_width((p->cols - n) / VL);
+		switch (width) {
+#define DEPTHWISE_OF(width)                                                            \
+	case width:                                                                    \
+		depthwise_rows_##width(p, n, taps, x, ldx, at, w, wstride, out, more); \
+		break;
+			EACH_WIDTH(DEPTHWISE_OF)
+		}
 	}
-}
-
-INLINE vec dot_row(const float *a, const vec *b, int width, vec s)
-{
-	for (int v = 0; v < width; v++)
-		s += load(a + v * VL) * b[v];
-	return s;
 }
 
 static void depthwise_dots(const struct cop_panel *p, int taps, const float *const *x, const float *dy, size_t ldx,
 			   const int *at, int wstride, float *sums)
 {
-	for (int c = 0; c < p->rows; c++, dy += ldx, sums += (size_t)wstride * COP_LANES) {
-		int n = 0;
-		for (; n + 3 * VL <= p->cols; n += 3 * VL) {
-			vec d[3] = {load(dy + n), load(dy + n + VL), load(dy + n + 2 * VL)};
-			for (int t = 0; t < taps; t++) {
-				float *s = sums + at[t] * COP_LANES;
-				store(s, dot_row(x[t] + (size_t)c * ldx + n, d, 3, load(s)));
-			}
-		}
-		for (; n < p->cols; n += VL) {
-			vec d = load(dy + n);
-			for (int t = 0; t < taps; t++) {
-				float *s = sums + at[t] * COP_LANES;
-				store(s, dot_row(x[t] + (size_t)c * ldx + n, &d, 1, load(s)));
-			}
+	for (int n = 0, width; n < p->cols; n += width * VL) {
+		width = next_width((p->cols - n) / VL);
+		switch (width) {
+#define DEPTHWISE_DOTS_OF(width)                                                       \
+	case width:                                                                    \
+		depthwise_dot_rows_##width(p, n, taps, x, dy, ldx, at, wstride, sums); \
+		break;
+			EACH_WIDTH(DEPTHWISE_DOTS_OF)
 		}
 	}
 }
