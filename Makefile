@@ -57,13 +57,13 @@ FLAGS_HASH := $(shell printf '%s' '$(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) $(EMUFL
 OBJ := $(BUILD)/obj-$(FLAGS_HASH)
 LIB_OBJ := $(LIB_SRC:%.c=$(OBJ)/%.o)
 # the kernels are built for three kinds of processor on x86-64; the program chooses when it starts
-KERNELS = $(OBJ)/lib/compute/kernels
+KERNELS = $(addprefix $(OBJ)/lib/compute/kernels_,products rows panels)
 ifeq ($(shell uname -m),x86_64)
-LIB_OBJ += $(KERNELS)-v3.o $(KERNELS)-v4.o
-$(KERNELS)_choice.o: CPPFLAGS += -DCOP_KERNELS_X86
+LIB_OBJ += $(KERNELS:=-v3.o) $(KERNELS:=-v4.o)
+$(OBJ)/lib/compute/kernels_choice.o: CPPFLAGS += -DCOP_KERNELS_X86
 endif
 # a product and a sum in one rounding, which the hand-made loops count on
-$(KERNELS).o $(KERNELS)-v3.o $(KERNELS)-v4.o: CPPFLAGS += -ffp-contract=fast
+$(KERNELS:=.o) $(KERNELS:=-v3.o) $(KERNELS:=-v4.o): CPPFLAGS += -ffp-contract=fast
 BIN_OBJ := $(BIN_SRC:%.c=$(OBJ)/%.o)
 TOOL_BIN := $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(wildcard tests/tools/*.c))
 FAULT_SO := $(BUILD)/tests/fault_shim.so
@@ -203,10 +203,14 @@ $(OBJ)/%.o: %.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALLFLAGS) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(KERNELS)-v3.o $(KERNELS)-v4.o: $(KERNELS)-%.o: lib/compute/kernels.c
+$(KERNELS:=-v3.o): MARCH = x86-64-v3
+$(KERNELS:=-v4.o): MARCH = x86-64-v4
+$(KERNELS:=-v3.o): $(OBJ)/%-v3.o: %.c
+$(KERNELS:=-v4.o): $(OBJ)/%-v4.o: %.c
+$(KERNELS:=-v3.o) $(KERNELS:=-v4.o):
 	@mkdir -p $(@D)
-	$(call say,CC,"$< ($*)")
-	$(Q)$(CC) $(ALLFLAGS) -march=x86-64-$* $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,"$< ($(MARCH))")
+	$(Q)$(CC) $(ALLFLAGS) -march=$(MARCH) $(CPPFLAGS) $(DEP_CFLAGS) -MMD -MP -c -o $@ $<
 
 # What speaks to CUDA, in C, and the kernels. A symbol that neither has nor the libraries is an error here, not when the
 # module is opened.

@@ -1,8 +1,8 @@
 /*
- * The CPU backend's inner loops over (H,W,C,ld) activations. kernels.c is built several times, for AVX-512, for AVX2
- * with FMA and for any processor, and one set is chosen when the program starts. All of them work on a panel: the
- * channels of one pixel over some images, a (C, cols) matrix whose rows lie `ld` floats apart; `cols` is a multiple
- * of 16, and the columns from `valid` on belong to no image.
+ * The CPU backend's inner loops over (H,W,C,ld) activations. kernels_products.c, kernels_rows.c and kernels_panels.c
+ * are built several times, for AVX-512, for AVX2 with FMA and for any processor, and one set is chosen when the program
+ * starts. All of them work on a panel: the channels of one pixel over some images, a (C, cols) matrix whose rows lie
+ * `ld` floats apart; `cols` is a multiple of 16, and the columns from `valid` on belong to no image.
  *
  * Sums over a row are kept in COP_LANES partial sums a row, which cop_lanes_sum() adds up in a fixed order.
  */
