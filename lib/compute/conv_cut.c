@@ -6,7 +6,8 @@
 
 /*
  * Scratch that a thread reads into. `rows` are added as long as it stays in the second-level cache; for whole rows of
- * images it may be larger: pieces of them lie apart in memory, and take twice as long to be read and written.
+ * images it may be larger, where that leaves enough tasks: pieces of them lie apart in memory, and take twice as long
+ * to be read and written.
  */
 struct scratch_bytes {
 	size_t cols, rows;
@@ -59,14 +60,15 @@ size_t cop_cut_panels(const struct cop_cut *c)
 	return c->in_rows * (size_t)c->d.in_w * c->in_pixel + c->out_rows * (size_t)c->d.out_w * c->out_pixel;
 }
 
-/* The most images a chunk whose scratch fits, and then the most rows a block that leave enough tasks. */
+/* The most images a chunk whose scratch fits, and then the most rows a block, that leave enough tasks. */
 static void choose_block(struct cop_cut *c, bool backward)
 {
 	struct scratch_bytes most = backward ? backward_bytes : forward_bytes;
 	for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
 		int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
 		size_scratch(c, backward, cols, 1);
-		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= most.cols)
+		size_t bytes = c->row_blocks * c->chunks < TASKS ? most.rows : most.cols;
+		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= bytes)
 			break;
 	}
 	for (int rows = c->rows + 1; rows <= c->d.out_h; rows++) {

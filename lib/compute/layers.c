@@ -355,13 +355,15 @@ void cop_cpu_pass_some(const struct cop_shape *s, const float *g, const int *cha
 		to->sums->parts = d.parts;
 }
 
-/* One row of ld images, some columns at a time. */
-static float image_sum(const struct cop_gradient *dy, const struct cop_slope *as, size_t at, int batch, int ld)
+/* One row of ld images, some columns at a time; that of the next pixel, `ahead` floats on, is asked for. */
+static float image_sum(const struct cop_gradient *dy, const struct cop_slope *as, size_t at, int batch, int ld,
+		       size_t ahead)
 {
 	float row[COLUMNS], lanes[COP_LANES] = {0};
 	for (int from = 0; from < ld; from += COLUMNS) {
 		int cols = least(COLUMNS, ld - from), valid = least(cols, batch - from);
-		struct cop_panel p = {.rows = 1, .cols = cols, .valid = valid > 0 ? valid : 0, .ld = COLUMNS};
+		struct cop_panel p = {
+			.rows = 1, .cols = cols, .valid = valid > 0 ? valid : 0, .ld = COLUMNS, .ahead = ahead};
 		size_t first = at + (size_t)from;
 		cop_kernels()->read_slope(&p, dy->g + first, as->a ? dy->raw + first : NULL, as, row, COLUMNS);
 		cop_kernels()->row_sums(&p, row, lanes);
@@ -373,11 +375,12 @@ void cop_cpu_image_sums(const struct cop_shape *s, const struct cop_gradient *dy
 			float *sums)
 {
 	int all = pixels(s);
+	size_t pixel = (size_t)s->c * (size_t)s->ld;
 #pragma omp parallel for schedule(static)
 	for (int i = 0; i < all; i++)
 		for (int k = 0; k < n; k++) {
 			struct cop_slope as = cop_slope_from(&dy->slope, channel[k]);
-			size_t at = ((size_t)i * (size_t)s->c + (size_t)channel[k]) * (size_t)s->ld;
-			sums[(size_t)k * (size_t)all + (size_t)i] = image_sum(dy, &as, at, s->batch, s->ld);
+			size_t at = (size_t)i * pixel + (size_t)channel[k] * (size_t)s->ld;
+			sums[(size_t)k * (size_t)all + (size_t)i] = image_sum(dy, &as, at, s->batch, s->ld, pixel);
 		}
 }
