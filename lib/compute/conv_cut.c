@@ -63,18 +63,18 @@ size_t cop_cut_panels(const struct cop_cut *c)
 /* The most images a chunk whose scratch fits, and then the most rows a block, that leave enough tasks. */
 static void choose_block(struct cop_cut *c, bool backward)
 {
-	struct scratch_bytes most = backward ? backward_bytes : forward_bytes;
+	struct scratch_bytes limit = backward ? backward_bytes : forward_bytes;
 	for (int chunks = 1; chunks <= c->d.ld / 16; chunks++) {
 		int cols = (c->d.ld / 16 + chunks - 1) / chunks * 16;
 		size_scratch(c, backward, cols, 1);
-		size_t bytes = c->row_blocks * c->chunks < TASKS ? most.rows : most.cols;
+		size_t bytes = c->row_blocks * c->chunks < TASKS ? limit.rows : limit.cols;
 		if (cols <= COP_CUT_COLUMNS && cop_cut_panels(c) * sizeof(float) <= bytes)
 			break;
 	}
 	for (int rows = c->rows + 1; rows <= c->d.out_h; rows++) {
 		struct cop_cut more = *c;
 		size_scratch(&more, backward, c->cols, rows);
-		if (cop_cut_panels(&more) * sizeof(float) > most.rows || more.row_blocks * more.chunks < TASKS)
+		if (cop_cut_panels(&more) * sizeof(float) > limit.rows || more.row_blocks * more.chunks < TASKS)
 			break;
 		*c = more;
 	}

@@ -1,8 +1,6 @@
 /* Loops over a panel, and the set of all kernels; see kernels.h and kernels_vectors.h. */
 #include "compute/kernels_vectors.h"
 
-#include <string.h>
-
 /* One channel's reading: in a copy, for a store to memory might change what a pointer to one shows. */
 struct seeing {
 	float scale, shift, lo, hi;
@@ -29,15 +27,14 @@ INLINE void ask(const float *row, const struct cop_panel *p)
 static void read_value(const struct cop_panel *p, const float *restrict raw, const struct cop_reading *r,
 		       float *restrict out, size_t out_ld)
 {
-	float lo = r->lo, hi = r->hi;
 	for (int c = 0; c < p->rows; c++, raw += p->ld, out += out_ld) {
-		float scale = r->scale ? r->scale[c] : 1, shift = r->scale ? r->shift[c] : 0;
+		struct seeing as = seeing_of(r, c);
 		ask(raw, p);
 		for (int n = 0; n < p->cols; n += VL)
 			for (int i = 0; i < VL; i++) {
-				float v = raw[n + i] * scale + shift;
-				v = v < lo ? lo : v;
-				out[n + i] = v > hi ? hi : v;
+				float v = raw[n + i] * as.scale + as.shift;
+				v = v < as.lo ? as.lo : v;
+				out[n + i] = v > as.hi ? as.hi : v;
 			}
 		for (int n = p->valid; n < p->cols; n++)
 			out[n] = 0;
@@ -52,14 +49,14 @@ static void read_slope(const struct cop_panel *p, const float *g, const float *r
 		float a = s->a ? s->a[c] : 1, b = s->a ? s->b[c] : 0, d = s->a ? s->c[c] : 0;
 		float mean = s->a ? s->mean[c] : 0;
 		ask(g, p);
-		if (s->a)
+		if (s->a) {
 			ask(raw, p);
-		if (s->a)
 			for (int n = 0; n < cols; n += VL)
 				store(out + n, a * load(g + n) + (b * (load(raw + n) - mean) + d));
-		else
+		} else {
 			for (int n = 0; n < cols; n += VL)
 				store(out + n, load(g + n));
+		}
 		for (int n = valid; n < cols; n++)
 			out[n] = 0;
 	}
@@ -167,10 +164,8 @@ static void add(const struct cop_panel *p, const float *a, const struct cop_read
 		const struct cop_reading *rb, float lo, float hi, float *y)
 {
 	int cols = p->cols;
-	struct seeing sa, sb;
 	for (int c = 0; c < p->rows; c++, a += p->ld, b += p->ld, y += p->ld) {
-		sa = seeing_of(ra, c);
-		sb = seeing_of(rb, c);
+		struct seeing sa = seeing_of(ra, c), sb = seeing_of(rb, c);
 		for (int n = 0; n < cols; n += VL)
 			store(y + n, cut(seen(load(a + n), &sa) + seen(load(b + n), &sb), lo, hi));
 	}

@@ -1,6 +1,13 @@
 /* Dense products over panels; see kernels.h and kernels_vectors.h. */
 #include "compute/kernels_vectors.h"
 
+/* A value used several times is loaded once: without this, each use becomes a load of its own. */
+#if defined(__x86_64__)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define IN_REGISTER(v) ((void)0)
+#endif
+
 /* A tile of `height` rows from `first` on and `width` vectors. Its sums stay in registers over all runs. */
 INLINE void product_tile(int runs, const float *const *x, size_t x_at, size_t ldx, const float *const *w, size_t w_at,
 			 int depth, int rows, int first, int height, int width, float *out, size_t ldo, int add)

@@ -15,6 +15,15 @@ static int next_width(int left)
 	return (left + tiles - 1) / tiles;
 }
 
+/* For each tile of `cols` columns, from column n on, what CASE(width) does for its width. */
+#define EACH_TILE(cols, CASE)                                 \
+	for (int n = 0, width; n < (cols); n += width * VL) { \
+		width = next_width(((cols)-n) / VL);          \
+		switch (width) {                              \
+			EACH_WIDTH(CASE)                      \
+		}                                             \
+	}
+
 /* The dot product of a row with d, added to the lanes of `sum`: two chains, so that one need not wait for the other. */
 INLINE void add_dot(const float *a, const vec *d, int width, float *sum)
 {
@@ -81,31 +90,21 @@ EACH_WIDTH(SPARSE_ROWS)
 void OWN(sparse_product)(const struct cop_survivor *e, const int *begin, int rows, const float *const *x, size_t ldx,
 			 const float *w, int cols, float *out, size_t ldo, int add)
 {
-	for (int n = 0, width; n < cols; n += width * VL) {
-		width = next_width((cols - n) / VL);
-		switch (width) {
 #define PRODUCT_OF(width)                                                                     \
 	case width:                                                                           \
 		sparse_rows_##width(e, begin, rows, x, (size_t)n, ldx, w, out + n, ldo, add); \
 		break;
-			EACH_WIDTH(PRODUCT_OF)
-		}
-	}
+	EACH_TILE(cols, PRODUCT_OF)
 }
 
 void OWN(sparse_dots)(const struct cop_survivor *e, const int *begin, int rows, const float *dy, size_t lddy,
 		      const float *const *x, size_t ldx, int cols, float *sums)
 {
-	for (int n = 0, width; n < cols; n += width * VL) {
-		width = next_width((cols - n) / VL);
-		switch (width) {
 #define DOTS_OF(width)                                                                          \
 	case width:                                                                             \
 		sparse_dot_rows_##width(e, begin, rows, dy + n, lddy, x, (size_t)n, ldx, sums); \
 		break;
-			EACH_WIDTH(DOTS_OF)
-		}
-	}
+	EACH_TILE(cols, DOTS_OF)
 }
 
 /* depthwise */
@@ -159,29 +158,19 @@ EACH_WIDTH(DEPTHWISE_ROWS)
 void OWN(depthwise)(const struct cop_panel *p, int taps, const float *const *x, size_t ldx, const int *at,
 		    const float *w, int wstride, float *out, int more)
 {
-	for (int n = 0, width; n < p->cols; n += width * VL) {
-		width = next_width((p->cols - n) / VL);
-		switch (width) {
 #define DEPTHWISE_OF(width)                                                            \
 	case width:                                                                    \
 		depthwise_rows_##width(p, n, taps, x, ldx, at, w, wstride, out, more); \
 		break;
-			EACH_WIDTH(DEPTHWISE_OF)
-		}
-	}
+	EACH_TILE(p->cols, DEPTHWISE_OF)
 }
 
 void OWN(depthwise_dots)(const struct cop_panel *p, int taps, const float *const *x, const float *dy, size_t ldx,
 			 const int *at, int wstride, float *sums)
 {
-	for (int n = 0, width; n < p->cols; n += width * VL) {
-		width = next_width((p->cols - n) / VL);
-		switch (width) {
 #define DEPTHWISE_DOTS_OF(width)                                                       \
 	case width:                                                                    \
 		depthwise_dot_rows_##width(p, n, taps, x, dy, ldx, at, wstride, sums); \
 		break;
-			EACH_WIDTH(DEPTHWISE_DOTS_OF)
-		}
-	}
+	EACH_TILE(p->cols, DEPTHWISE_DOTS_OF)
 }

@@ -28,13 +28,6 @@ typedef int ivec __attribute__((vector_size(VL * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* A value used several times is loaded once: without this, each use becomes a load of its own. */
-#if defined(__x86_64__)
-#define IN_REGISTER(v) __asm__("" : "+v"(v))
-#else
-#define IN_REGISTER(v) ((void)0)
-#endif
-
 INLINE vec load(const float *p)
 {
 	return *(const vec_anywhere *)p;
