@@ -16,6 +16,7 @@ enum cop_purpose {
 	COP_PURPOSE_SPLIT = 4,
 	COP_PURPOSE_GLYPHS = 5,
 	COP_PURPOSE_DROPOUT = 6, /* epoch: the step, item: the feature */
+	COP_PURPOSE_PRUNE = 7,   /* epoch: the tensor */
 	COP_PURPOSE_TEST = 99
 };
 
