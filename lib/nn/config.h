@@ -73,9 +73,10 @@ struct cop_train_config {
 	struct cop_strings milestones;
 	double gamma, final_lr;
 	int64_t seed_init, seed_order, seed_augment;
-	int engine;    /* of the enum above */
-	int64_t ranks; /* that share each batch; 0 stands for 1 */
-	bool scale_lr; /* the rates are for one rank's images; false by the time that someone trains */
+	char *validate_every; /* a point, as of warmup; NULL stands for an epoch */
+	int engine;           /* of the enum above */
+	int64_t ranks;        /* that share each batch; 0 stands for 1 */
+	bool scale_lr;        /* the rates are for one rank's images; false by the time that someone trains */
 };
 
 #endif

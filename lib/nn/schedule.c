@@ -26,6 +26,21 @@ int cop_point_parse(const char *key, const char *text, int64_t steps_per_epoch, 
 	return 0;
 }
 
+int cop_validate_every(const struct cop_train_config *c, int64_t steps_per_epoch, int64_t *every, struct cop_err *err)
+{
+	static const char key[] = "train.validate_every";
+	*every = steps_per_epoch;
+	int rc = c->validate_every ? cop_point_parse(key, c->validate_every, steps_per_epoch, every, err) : 0;
+	if (!rc && *every < 1)
+		rc = cop_fail(err, COP_EINPUT, "'%s' is '%s', which is less than a step", key, c->validate_every);
+	return rc;
+}
+
+int64_t cop_validations(int64_t every, int64_t from, int64_t total)
+{
+	return total / every - from / every + (total % every && from < total);
+}
+
 static int by_step(const void *a, const void *b)
 {
 	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
@@ -44,6 +59,8 @@ int cop_schedule_init(struct cop_schedule *s, const struct cop_train_config *c, 
 		.total = c->epochs * steps_per_epoch,
 	};
 	int rc = cop_point_parse("train.schedule.warmup", c->warmup, steps_per_epoch, &s->warmup, err);
+	if (!rc)
+		rc = cop_validate_every(c, steps_per_epoch, &s->validate_every, err);
 	s->milestone = cop_xcalloc(c->milestones.n, sizeof(*s->milestone));
 	for (; s->nmilestones < c->milestones.n && !rc; s->nmilestones++)
 		rc = cop_point_parse("train.schedule.milestones", c->milestones.v[s->nmilestones], steps_per_epoch,

@@ -8,11 +8,22 @@
 int cop_point_parse(const char *key, const char *text, int64_t steps_per_epoch, int64_t *step, struct cop_err *err)
 	COP_CHECKED;
 
+/*
+ * How many steps lie between two looks at the validation split: train.validate_every. COP_EINPUT where that is no
+ * point, or less than a step.
+ */
+int cop_validate_every(const struct cop_train_config *c, int64_t steps_per_epoch, int64_t *every, struct cop_err *err)
+	COP_CHECKED;
+
+/* How many looks there are after step `from` up to `total`, where training ends and is always looked at. */
+int64_t cop_validations(int64_t every, int64_t from, int64_t total);
+
 struct cop_schedule {
 	int name;
 	double lr, gamma, final_lr;
 	int64_t warmup, total, steps_per_epoch;
-	int64_t *milestone; /* steps, ascending */
+	int64_t validate_every; /* steps */
+	int64_t *milestone;     /* steps, ascending */
 	size_t nmilestones;
 };
 

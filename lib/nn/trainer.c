@@ -423,7 +423,7 @@ const char *cop_trainer_data_note(const struct cop_trainer *t, char buf[COP_DATA
 	return buf;
 }
 
-/* A row of the history for the state as it is; with the epoch's sums where there are some. */
+/* A row of the history for the state as it is; with the sums since the row before where there are some. */
 static int add_row(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_measure v;
@@ -482,12 +482,32 @@ static void say_progress(const struct cop_trainer *t)
 static int advance(struct cop_trainer *const *t, int n, int64_t until, double *waited, struct cop_err *err)
 {
 	struct cop_trainer *first = t[0];
-	int64_t epoch_end = (first->step / first->steps_per_epoch + 1) * first->steps_per_epoch;
+	int64_t every = first->schedule.validate_every, row = (first->step / every + 1) * every;
 	if (first->device_ranks)
-		return cop_device_ranks_steps(first->device_ranks, epoch_end < until ? epoch_end : until, waited, err);
+		return cop_device_ranks_steps(first->device_ranks, row < until ? row : until, waited, err);
 	if (first->device)
-		return cop_on_device_steps(t, n, epoch_end < until ? epoch_end : until, waited, err);
+		return cop_on_device_steps(t, n, row < until ? row : until, waited, err);
 	return one_step(first, waited, err);
+}
+
+/* Whether the last row is the first one since an epoch ended. */
+static bool ends_epoch(const struct cop_trainer *t)
+{
+	const struct cop_history *h = &t->history;
+	int64_t before = h->n > 1 ? (int64_t)h->row[h->n - 2][COP_HISTORY_STEP] : 0;
+	return t->step / t->steps_per_epoch > before / t->steps_per_epoch;
+}
+
+static int add_row_if_due(struct cop_trainer *t, struct cop_err *err)
+{
+	if (t->step % t->schedule.validate_every != 0 && t->step != t->total_steps)
+		return 0;
+	double begun = cop_now();
+	int rc = add_row(t, err);
+	t->seconds += cop_now() - begun;
+	if (!rc && t->epoch_ended && ends_epoch(t))
+		t->epoch_ended(t, t->user);
+	return rc;
 }
 
 /* What follows steps from `before` on, which took so long. */
@@ -503,13 +523,8 @@ static int after_steps(struct cop_trainer *t, int64_t before, double took, doubl
 	t->seconds += took;
 	t->images += t->config->batch * (t->step - before);
 	int rc = t->device ? cop_trainer_finite(t, t->sums.loss, err) : 0;
-	if (!rc && t->step % t->steps_per_epoch == 0) {
-		double begun = cop_now();
-		rc = add_row(t, err);
-		t->seconds += cop_now() - begun;
-		if (!rc && t->epoch_ended)
-			t->epoch_ended(t, t->user);
-	}
+	if (!rc)
+		rc = add_row_if_due(t, err);
 	if (rc)
 		return rc;
 	if (t->step / 16 != before / 16)

@@ -43,7 +43,7 @@ struct cop_trainer {
 	int64_t step, steps_per_epoch, total_steps;
 	struct cop_dials dials; /* of the step under way */
 	struct cop_pace pace;   /* how many threads the steps have */
-	struct cop_loss sums;   /* of the epoch that is under way */
+	struct cop_loss sums;   /* since the last row of the history */
 	double seconds;         /* of training, over all restarts */
 	double stepping;        /* of them, inside steps */
 	double waiting;         /* of them, until the batch was there */
@@ -60,7 +60,7 @@ struct cop_trainer {
 	double checkpoint_seconds;         /* how often, at most */
 	const volatile sig_atomic_t *stop; /* asked for every step: save and return COP_ESTOPPED */
 	const char *what;                  /* for progress: "dense 0", "cell 42" */
-	/* after each epoch; may be NULL */
+	/* after the first row of the history since an epoch ended; may be NULL */
 	void (*epoch_ended)(const struct cop_trainer *t, void *user);
 	/* after each batch, of measuring too; what it returns other than 0 ends the training; may be NULL */
 	int (*heartbeat)(const struct cop_trainer *t, void *user, struct cop_err *err);

@@ -24,7 +24,7 @@ const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
 	[COP_HISTORY_SECONDS] = "seconds",
 };
 
-/* More epochs, or layers, than anybody trains: a damaged size must not ask for all memory. */
+/* More rows, or layers, than anybody trains: a damaged size must not ask for all memory. */
 enum { ROWS_MAX = 10000000 };
 
 #define FIELD(kind, name)                                          \

@@ -33,7 +33,7 @@ struct cop_row {
 	char job[COP_TEXT];
 };
 
-/* One row an epoch, and a first one for the state before the first step (train_* are NaN there). */
+/* One row each train.validate_every, and a first one for the state before the first step (train_* are NaN there). */
 enum cop_history_column {
 	COP_HISTORY_EPOCH,
 	COP_HISTORY_STEP,

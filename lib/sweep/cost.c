@@ -20,6 +20,7 @@ struct counting {
 	const struct cop_run *run;
 	struct cop_cost *cost;
 	const struct cop_dataset_info *info;
+	int64_t every;       /* steps between two validations */
 	double task_seconds; /* of all tasks together */
 };
 
@@ -69,9 +70,9 @@ static double run_seconds(const struct counting *n, int64_t step, int64_t togeth
 {
 	const struct cop_run *r = n->run;
 	int64_t left = r->total_steps - step;
-	/* validated before the first step, after each epoch, and once more at the end with the test */
-	double epochs = (double)left / (double)r->steps_per_epoch,
-	       looks = (double)r->experiment.data.validation * (epochs + 2) + (double)n->info->n[COP_SPLIT_TEST];
+	/* validated before the first step, as often as is asked for, and once more at the end with the test */
+	double validations = (double)cop_validations(n->every, step, r->total_steps) + 2,
+	       looks = (double)r->experiment.data.validation * validations + (double)n->info->n[COP_SPLIT_TEST];
 	return r->total_steps ? work_seconds(n, left, looks, together) : 0;
 }
 
@@ -128,11 +129,12 @@ static double count_dense(struct counting *n)
 			c->dense_done++;
 			continue;
 		}
-		double epochs = (double)steps / (double)n->run->steps_per_epoch;
+		double validations = (double)(steps / n->every);
 		if (state != COP_EPARTIAL)
 			seconds[left] = run_seconds(n, 0, 1);
 		else if (steps)
-			seconds[left] = work_seconds(n, steps, (double)n->run->experiment.data.validation * epochs, 1);
+			seconds[left] = work_seconds(n, steps, (double)n->run->experiment.data.validation * validations,
+						     1);
 		n->task_seconds += seconds[left++];
 		c->steps += steps;
 	}
@@ -212,7 +214,7 @@ static double weight_bytes(double left)
 }
 
 /* What files of many sizes were found to take; HDF5 adds some kilobytes for each dataset. */
-static double disk_bytes(const struct cop_run *r, const struct cop_graph *g)
+static double disk_bytes(const struct cop_run *r, const struct cop_graph *g, int64_t every)
 {
 	enum { PLAIN = 2000, DEFLATED = 3500, CHECKPOINT = 8000, RESULT = 16000, COLLECTED = 8000, LOG = 600 };
 	const struct cop_experiment *e = &r->experiment;
@@ -224,7 +226,7 @@ static double disk_bytes(const struct cop_run *r, const struct cop_graph *g)
 		masks += g->params.tensor[i].prunable;
 	double checkpoint = 4 * (sets * params + buffers) + CHECKPOINT +
 			    PLAIN * (sets * (double)g->params.n + (double)g->buffers.n);
-	double history = sizeof(double) * COP_HISTORY_COLUMNS * (double)(e->train.epochs + 1);
+	double history = sizeof(double) * COP_HISTORY_COLUMNS * (double)(1 + cop_validations(every, 0, r->total_steps));
 	double bytes = (double)e->sweep.replicates * ((2 + saved_between(r)) * checkpoint + RESULT + 2 * history);
 	for (size_t i = 0; i < r->ncells; i++) {
 		const struct cop_point *p = &r->cell[i];
@@ -266,9 +268,9 @@ static int find_speed(const struct cop_run *r, const struct cop_cost_options *o,
 	return 0;
 }
 
-static void count_work(const struct cop_run *r, const struct cop_dataset_info *info, struct cop_cost *c)
+static void count_work(const struct cop_run *r, const struct cop_dataset_info *info, int64_t every, struct cop_cost *c)
 {
-	struct counting n = {.run = r, .cost = c, .info = info};
+	struct counting n = {.run = r, .cost = c, .info = info, .every = every};
 	double dense = count_dense(&n);
 	c->wall_seconds = dense + count_cells(&n);
 	/* comparing loses a NaN on the way */
@@ -284,9 +286,12 @@ int cop_cost_estimate(const struct cop_run *r, const struct cop_cost_options *o,
 	const struct cop_experiment *e = &r->experiment;
 	struct cop_dataset_info info;
 	struct cop_graph graph = {0};
+	int64_t every;
 	*c = (struct cop_cost){
 		.cells = (int64_t)r->ncells, .dense = e->sweep.replicates, .at_once = cop_batch_at_once(&e->slurm)};
-	int rc = cop_data_check(&e->data, &info, err);
+	int rc = cop_validate_every(&e->train, r->steps_per_epoch, &every, err);
+	if (!rc)
+		rc = cop_data_check(&e->data, &info, err);
 	if (rc)
 		return rc;
 	rc = cop_model_build(&graph, &e->model, info.channels, info.height, info.width, info.nclasses, err);
@@ -296,8 +301,8 @@ int cop_cost_estimate(const struct cop_run *r, const struct cop_cost_options *o,
 		c->prunable = (int64_t)cop_layout_count(&graph.params, true);
 		c->params = (int64_t)cop_layout_count(&graph.params, false);
 		c->macs = cop_graph_macs(&graph);
-		c->bytes = disk_bytes(r, &graph) + own_data_bytes(r, &info);
-		count_work(r, &info, c);
+		c->bytes = disk_bytes(r, &graph, every) + own_data_bytes(r, &info);
+		count_work(r, &info, every, c);
 	}
 	cop_graph_release(&graph);
 	cop_dataset_info_release(&info);

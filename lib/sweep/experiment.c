@@ -79,6 +79,8 @@ static const struct cop_param table[] = {
 	 "step, exponential (an epoch): the factor", COP_PARAM_COMPUTES},
 	{"train.schedule.final_lr", COP_PARAM_REAL, AT(train.final_lr), "0", 0, 1e3, NULL,
 	 "cosine, linear: the last rate", COP_PARAM_COMPUTES},
+	{"train.validate_every", COP_PARAM_STRING, AT(train.validate_every), "\"1ep\"", 0, 0, NULL,
+	 "how often the validation split is measured, '1ep' or '100it'", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"train.seeds.init", COP_PARAM_INT, AT(train.seed_init), "1", 0, 9007199254740992.0, NULL,
 	 "initial weights (replicate r adds r to each seed)", COP_PARAM_COMPUTES},
 	{"train.seeds.order", COP_PARAM_INT, AT(train.seed_order), "1", 0, 9007199254740992.0, NULL,

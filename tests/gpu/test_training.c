@@ -269,6 +269,62 @@ static void test_side_by_side(void **state)
 	free(mask);
 }
 
+/* Rows where they are asked for, not at ends of epochs alone: of a lead and of one that begins later, as alone. */
+static void test_rows(void **state)
+{
+	(void)state;
+	struct cop_train_config c = train_config(COP_OPTIMIZER_SGD);
+	struct cop_trainer lead, late, alone;
+	struct cop_err err = {0}, errs[2] = {{0}};
+	int rc[2] = {0};
+	c.lr = 0.02;
+	begin(&alone, &lenet, &c, module_watched(), NULL, false);
+	run_to(&alone, alone.total_steps);
+	float *plain = cop_xcalloc(alone.net.graph.params.total, sizeof(*plain));
+	memcpy(plain, alone.param, alone.net.graph.params.total * sizeof(*plain));
+	cop_trainer_release(&alone);
+
+	c.validate_every = (char *)(uintptr_t) "3it";
+	begin(&lead, &lenet, &c, module_watched(), NULL, false);
+	begin(&late, &lenet, &c, module_watched(), &lead, true);
+	late.step = 4;
+	struct cop_checkpoint from = cop_trainer_checkpoint(&late);
+	must(cop_trainer_rewind(&late, &from, NULL, &err), &err);
+	struct cop_trainer *both[] = {&lead, &late};
+	cop_trainers_run(both, 2, lead.total_steps, rc, errs);
+	must(rc[0], &errs[0]);
+	must(rc[1], &errs[1]);
+	must(cop_trainer_sync(&lead, &err), &err);
+	/* looking on the way changes nothing */
+	assert_memory_equal(plain, lead.param, lead.net.graph.params.total * sizeof(*plain));
+	for (int k = 0; k < 2; k++) {
+		const struct cop_trainer *t = both[k];
+		size_t n = 1 + (size_t)cop_validations(3, k ? 4 : 0, t->total_steps);
+		assert_int_equal(t->history.n, n);
+		for (size_t i = 0; i < n; i++) {
+			double want = i == 0 ? (k ? 4 : 0) : 3 * (double)(i + (size_t)k);
+			assert_true(t->history.row[i][COP_HISTORY_STEP] ==
+				    (want < (double)t->total_steps ? want : (double)t->total_steps));
+		}
+		if (k)
+			begin(&alone, &lenet, &c, module_watched(), NULL, true);
+		else
+			begin(&alone, &lenet, &c, module_watched(), NULL, false);
+		alone.step = k ? 4 : 0;
+		from = cop_trainer_checkpoint(&alone);
+		must(cop_trainer_rewind(&alone, &from, NULL, &err), &err);
+		run_to(&alone, alone.total_steps);
+		assert_int_equal(alone.history.n, n);
+		for (size_t i = 0; i < n; i++)
+			assert_memory_equal(alone.history.row[i], t->history.row[i],
+					    COP_HISTORY_SECONDS * sizeof(double));
+		cop_trainer_release(&alone);
+	}
+	cop_trainer_release(&late);
+	cop_trainer_release(&lead);
+	free(plain);
+}
+
 /* One of three has a weight that is not a number: it says so, and the others have the bits that they have alone. */
 static void test_not_finite(void **state)
 {
@@ -504,7 +560,8 @@ static void test_broken_record(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_networks), cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_not_finite),
+		cmocka_unit_test(test_networks), cmocka_unit_test(test_side_by_side),
+		cmocka_unit_test(test_rows),     cmocka_unit_test(test_not_finite),
 		cmocka_unit_test(test_room),     cmocka_unit_test(test_allocations),
 	};
 	const struct CMUnitTest last[] = {cmocka_unit_test(test_no_scratch)};

@@ -126,6 +126,31 @@ static void test_plain_grid(void **state)
 	assert_false(cop_exists("run"));
 }
 
+/* Every look at the 60 images of the validation split is counted: before the first step, at multiples, twice at the
+ * end. */
+static void test_validations(void **state)
+{
+	(void)state;
+	struct cop_cost c;
+	/* 4, 8, ... 40 from step 0; 12, 16, ... 40 from step 10 */
+	COST(&c, "run", "train.validate_every=4it", "slurm.max_running=1");
+	double whole = 1200 + (60 * 12 + 90) / 3.0, later = 900 + (60 * 10 + 90) / 3.0;
+	assert_near(c.wall_seconds, (3 * whole + 2 * later) / rate);
+	/* 25 and the end */
+	COST(&c, "run", "train.validate_every=2.5ep", "slurm.max_running=1");
+	whole = 1200 + (60 * 4 + 90) / 3.0;
+	later = 900 + (60 * 4 + 90) / 3.0;
+	assert_near(c.wall_seconds, (3 * whole + 2 * later) / rate);
+	double bytes = c.bytes;
+	COST(&c, "run", "train.validate_every=1it", "slurm.max_running=1");
+	assert_true(c.bytes > bytes + 2 * 8 * 9 * (3 * 38 + 2 * 28));
+	struct cop_err err = {0};
+	const char *sets[] = {"train.validate_every=0.01ep"};
+	assert_int_equal(try_plan("run", &c, &err, sets, 1), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "'train.validate_every' is '0.01ep', which is less than a step"));
+	assert_false(cop_exists("run"));
+}
+
 static void test_bundles(void **state)
 {
 	(void)state;
@@ -333,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_plain_grid),
+		cmocka_unit_test(test_validations),
 		cmocka_unit_test(test_bundles),
 		cmocka_unit_test(test_rounds),
 		cmocka_unit_test(test_same_cells),
