@@ -17,6 +17,7 @@ enum cop_purpose {
 	COP_PURPOSE_GLYPHS = 5,
 	COP_PURPOSE_DROPOUT = 6, /* epoch: the step, item: the feature */
 	COP_PURPOSE_PRUNE = 7,   /* epoch: the tensor */
+	COP_PURPOSE_MASK = 8,    /* epoch: the prunable tensor's number, item: 0 shuffled, 1 anew */
 	COP_PURPOSE_TEST = 99
 };
 

@@ -2,6 +2,8 @@
 #include "prune/mask.h"
 
 #include "base/mem.h"
+#include "prune/allocation.h"
+#include "prune/quantile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,105 +17,46 @@ size_t cop_prune_count(double q, size_t total)
 	return n < (double)total ? (size_t)n : total;
 }
 
-/* Keeps magnitudes above `bound`, or at it too. */
-static void keep_above(const float *w, size_t n, float bound, bool at_bound, uint8_t *mask)
-{
-#pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < n; i++) {
-		float m = fabsf(w[i]);
-		mask[i] = (uint8_t)((m > bound) | (at_bound & (m == bound)));
-	}
-}
-
-/* Cuts the first of those that equal `bound`, at most `left` of them; returns how many are left to cut. */
-static size_t cut_equals(const float *w, size_t n, float bound, uint8_t *mask, size_t left)
-{
-	for (size_t i = 0; left && i < n; i++) {
-		if (fabsf(w[i]) != bound)
-			continue;
-		mask[i] = 0;
-		left--;
-	}
-	return left;
-}
-
-static struct cop_array array_of(const struct cop_tensor *t, const float *weights)
-{
-	return (struct cop_array){t->name, weights + t->offset, t->count, t->rank, t->dim};
-}
-
-/* Cuts `cut` of the tensors' weights; nothing else of `mask` is touched. */
-static int prune_tensors(const struct cop_tensor *const *t, size_t n, const float *weights, size_t cut, uint8_t *mask,
-			 double *threshold, struct cop_err *err)
-{
-	struct cop_array *array = cop_xcalloc(n, sizeof(*array));
-	for (size_t i = 0; i < n; i++)
-		array[i] = array_of(t[i], weights);
-	struct cop_arrays all = {array, n};
-	struct cop_source source = cop_source_arrays(&all);
-	struct cop_order last = {.rank = cut - 1};
-	int rc = cop_order_find(&source, &last, 1, 0, err);
-	if (!rc) {
-		size_t equals = cut - last.below;
-		for (size_t i = 0; i < n; i++) {
-			uint8_t *m = mask + t[i]->offset;
-			keep_above(array[i].data, array[i].n, (float)last.value, true, m);
-			equals = cut_equals(array[i].data, array[i].n, (float)last.value, m, equals);
-		}
-		*threshold = last.value > *threshold ? last.value : *threshold;
-	}
-	free(array);
-	return rc;
-}
-
-/* NaN is refused even where nothing is cut. */
-static int check_weights(const struct cop_tensor *t, const float *weights, struct cop_err *err)
-{
-	struct cop_array array = array_of(t, weights);
-	struct cop_arrays all = {&array, 1};
-	struct cop_source source = cop_source_arrays(&all);
-	return cop_order_find(&source, NULL, 0, 0, err);
-}
-
 int cop_prune_global(const struct cop_layout *l, const float *weights, size_t cut, uint8_t *mask, double *threshold,
 		     struct cop_err *err)
 {
-	const struct cop_tensor **t = cop_xcalloc(l->n, sizeof(*t));
-	size_t n = 0;
-	int rc = 0;
+	struct cop_allocation a = {cop_xcalloc(l->n, sizeof(*a.group)), &cut, 1};
 	for (size_t i = 0; i < l->n; i++)
-		if (l->tensor[i].prunable)
-			t[n++] = &l->tensor[i];
-	memset(mask, 1, l->total);
-	*threshold = 0;
-	if (cut > cop_layout_count(l, true))
-		rc = cop_fail(err, COP_EINPUT, "cannot cut '%zu' of %zu weights", cut, cop_layout_count(l, true));
-	else if (cut)
-		rc = prune_tensors(t, n, weights, cut, mask, threshold, err);
-	else
-		for (size_t i = 0; !rc && i < n; i++)
-			rc = check_weights(t[i], weights, err);
-	free(t);
+		a.group[i] = l->tensor[i].prunable ? 0 : -1;
+	int rc = cop_prune_magnitudes(l, &a, weights, NULL, mask, threshold, err);
+	free(a.group);
 	return rc;
 }
 
 int cop_prune_layers(const struct cop_layout *l, const float *weights, double q, uint8_t *mask, double *threshold,
 		     struct cop_err *err)
 {
-	int rc = 0;
-	memset(mask, 1, l->total);
-	*threshold = 0;
-	for (size_t i = 0; !rc && i < l->n; i++) {
-		const struct cop_tensor *t = &l->tensor[i];
-		size_t cut = cop_prune_count(q, t->count);
-		if (!t->prunable)
-			continue;
-		if (cut)
-			rc = prune_tensors(&t, 1, weights, cut, mask, threshold, err);
-		else
-			rc = check_weights(t, weights, err);
-	}
+	struct cop_allocation a;
+	int rc = cop_allocate(&a, l, COP_SCOPE_LAYER, NULL, &q, 1, err);
+	if (!rc)
+		rc = cop_prune_magnitudes(l, &a, weights, NULL, mask, threshold, err);
+	cop_allocation_release(&a);
 	return rc;
+}
+
+int cop_prune_survivors(const struct cop_layout *l, const float *weights, const uint8_t *before, double q,
+			bool by_layer, uint8_t *mask, double *threshold, struct cop_err *err)
+{
+	struct cop_allocation a;
+	int rc = cop_allocate(&a, l, by_layer ? COP_SCOPE_LAYER : COP_SCOPE_GLOBAL, NULL, &q, 1, err);
+	if (!rc)
+		rc = cop_prune_magnitudes(l, &a, weights, before, mask, threshold, err);
+	cop_allocation_release(&a);
+	return rc;
+}
+
+/* NaN is refused. */
+static int check_weights(const struct cop_tensor *t, const float *weights, struct cop_err *err)
+{
+	struct cop_array array = {t->name, weights + t->offset, t->count, t->rank, t->dim};
+	struct cop_arrays all = {&array, 1};
+	struct cop_source source = cop_source_arrays(&all);
+	return cop_order_find(&source, NULL, 0, 0, err);
 }
 
 int cop_prune_below(const struct cop_layout *l, const float *weights, double threshold, uint8_t *mask,

@@ -6,8 +6,8 @@
 #ifndef COP_PRUNE_MASK_H
 #define COP_PRUNE_MASK_H
 
+#include "base/err.h"
 #include "base/layout.h"
-#include "prune/quantile.h"
 
 /* How many of `total` the quantile q in [0,1] cuts: floor(q * total + 0.5), at most `total`. */
 size_t cop_prune_count(double q, size_t total);

@@ -7,8 +7,7 @@
 
 #include "compute/backend.h"
 #include "nn/config.h"
-
-enum cop_scope { COP_SCOPE_GLOBAL, COP_SCOPE_LAYER };
+#include "prune/allocation.h"
 
 struct cop_glyphs_config {
 	int64_t train, test, seed;
