@@ -74,6 +74,7 @@ struct cop_train_config {
 	double gamma, final_lr;
 	int64_t seed_init, seed_order, seed_augment;
 	char *validate_every; /* a point, as of warmup; NULL stands for an epoch */
+	bool test_early_stop; /* the test split as well, whenever the validation loss is a new minimum */
 	int engine;           /* of the enum above */
 	int64_t ranks;        /* that share each batch; 0 stands for 1 */
 	bool scale_lr;        /* the rates are for one rank's images; false by the time that someone trains */

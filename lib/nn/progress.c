@@ -24,7 +24,7 @@ static uint64_t progress_digest(const struct cop_history *h, const char *identit
 {
 	uint64_t hash = cop_hash(COP_HASH_START, identity, strlen(identity));
 	hash = cop_hash(hash, sum, nsums * sizeof(*sum));
-	return cop_hash(hash, h->row, h->n * sizeof(*h->row));
+	return cop_history_hash(hash, h);
 }
 
 static const char *identity_of(const struct cop_trainer *t)

@@ -423,11 +423,28 @@ const char *cop_trainer_data_note(const struct cop_trainer *t, char buf[COP_DATA
 	return buf;
 }
 
+/* Test top-1 where the validation loss is less than in any row before and that is asked for, else NaN. */
+static int test_minimum(struct cop_trainer *t, double val_loss, double *top1, struct cop_err *err)
+{
+	struct cop_measure m;
+	*top1 = NAN;
+	if (!t->config->test_early_stop || !isfinite(val_loss) ||
+	    val_loss >= cop_history_early_stop(&t->history).val_loss)
+		return 0;
+	int rc = cop_trainer_measure(t, &t->data->test, &m, err);
+	if (!rc)
+		*top1 = m.top1;
+	return rc;
+}
+
 /* A row of the history for the state as it is; with the sums since the row before where there are some. */
 static int add_row(struct cop_trainer *t, struct cop_err *err)
 {
 	struct cop_measure v;
+	double test_top1;
 	int rc = cop_trainer_measure(t, &t->data->validation, &v, err);
+	if (!rc)
+		rc = test_minimum(t, v.loss, &test_top1, err);
 	if (rc)
 		return rc;
 	double n = t->sums.images ? (double)t->sums.images : NAN;
@@ -442,6 +459,7 @@ static int add_row(struct cop_trainer *t, struct cop_err *err)
 		[COP_HISTORY_VAL_TOP1] = v.top1,
 		[COP_HISTORY_VAL_TOP5] = v.top5,
 		[COP_HISTORY_SECONDS] = t->seconds,
+		[COP_HISTORY_TEST_TOP1] = test_top1,
 	};
 	cop_history_add(&t->history, row);
 	t->sums = (struct cop_loss){0};

@@ -87,16 +87,18 @@ int cop_show_dataset(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 }
 
 static const struct cop_column history_columns[] = {
-	{"epoch", COP_COLUMN_GENERAL, 4},    {"step", COP_COLUMN_GENERAL, 15},      {"lr", COP_COLUMN_GENERAL, 4},
-	{"train_loss", COP_COLUMN_REAL, 4},  {"train_top1", COP_COLUMN_PERCENT, 2}, {"val_loss", COP_COLUMN_REAL, 4},
-	{"val_top1", COP_COLUMN_PERCENT, 2}, {"val_top5", COP_COLUMN_PERCENT, 2},   {"seconds", COP_COLUMN_REAL, 1},
+	{"epoch", COP_COLUMN_GENERAL, 4},     {"step", COP_COLUMN_GENERAL, 15},      {"lr", COP_COLUMN_GENERAL, 4},
+	{"train_loss", COP_COLUMN_REAL, 4},   {"train_top1", COP_COLUMN_PERCENT, 2}, {"val_loss", COP_COLUMN_REAL, 4},
+	{"val_top1", COP_COLUMN_PERCENT, 2},  {"val_top5", COP_COLUMN_PERCENT, 2},   {"seconds", COP_COLUMN_REAL, 1},
+	{"test_top1", COP_COLUMN_PERCENT, 2},
 };
 
 static void add_history(struct cop_sheet *s, const struct cop_history *h)
 {
-	struct cop_table *t = cop_sheet_table(s, "last_history", history_columns, COP_HISTORY_COLUMNS);
+	int columns = cop_history_told(h);
+	struct cop_table *t = cop_sheet_table(s, "last_history", history_columns, (size_t)columns);
 	for (size_t i = h->n > HISTORY_SHOWN ? h->n - HISTORY_SHOWN : 0; i < h->n; i++)
-		for (int c = 0; c < COP_HISTORY_COLUMNS; c++)
+		for (int c = 0; c < columns; c++)
 			cop_table_real(t, h->row[i][c]);
 }
 
@@ -119,7 +121,7 @@ static void add_fields(struct cop_sheet *s, const struct cop_row *row)
 		else if (is_fraction(d->name))
 			cop_sheet_percent(s, d->name, *(const double *)v);
 		else
-			cop_sheet_real(s, d->name, *(const double *)v, 6);
+			cop_sheet_real(s, d->name, *(const double *)v, strstr(d->name, "step") ? 15 : 6);
 	}
 }
 

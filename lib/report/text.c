@@ -61,6 +61,11 @@ char *cop_text_clean(const char *s)
 
 const char *cop_text_number(double v, char buf[COP_NUMBER_TEXT])
 {
+	/* a step is 4100, not 4.1e+03 */
+	if (v == floor(v) && fabs(v) < 1e15) {
+		snprintf(buf, COP_NUMBER_TEXT, "%.0f", v);
+		return buf;
+	}
 	for (int digits = 1; digits <= 17; digits++) {
 		snprintf(buf, COP_NUMBER_TEXT, "%.*g", digits, v);
 		if (v != v || strtod(buf, NULL) == v)

@@ -12,21 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const cop_history_names[COP_HISTORY_COLUMNS] = {
-	[COP_HISTORY_EPOCH] = "epoch",
-	[COP_HISTORY_STEP] = "step",
-	[COP_HISTORY_LR] = "lr",
-	[COP_HISTORY_TRAIN_LOSS] = "train_loss",
-	[COP_HISTORY_TRAIN_TOP1] = "train_top1",
-	[COP_HISTORY_VAL_LOSS] = "val_loss",
-	[COP_HISTORY_VAL_TOP1] = "val_top1",
-	[COP_HISTORY_VAL_TOP5] = "val_top5",
-	[COP_HISTORY_SECONDS] = "seconds",
-};
-
-/* More rows, or layers, than anybody trains: a damaged size must not ask for all memory. */
-enum { ROWS_MAX = 10000000 };
-
 #define FIELD(kind, name)                                          \
 	{                                                          \
 #name, kind, offsetof(struct cop_row, name), false \
@@ -50,6 +35,9 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, test_top5),
 	FIELD(COP_FIELD_F64, test_loss),
 	FIELD(COP_FIELD_F64, val_top1),
+	LATER_FIELD(COP_FIELD_F64, early_stop_step),
+	LATER_FIELD(COP_FIELD_F64, early_stop_val_top1),
+	LATER_FIELD(COP_FIELD_F64, early_stop_test_top1),
 	FIELD(COP_FIELD_F64, seconds),
 	FIELD(COP_FIELD_F64, images_per_second),
 	FIELD(COP_FIELD_F64, data_wait),
@@ -67,61 +55,6 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_TEXT, job),
 };
 const size_t cop_row_nfields = sizeof(cop_row_fields) / sizeof(cop_row_fields[0]);
-
-void cop_history_add(struct cop_history *h, const double row[COP_HISTORY_COLUMNS])
-{
-	h->row = cop_grow(h->row, &h->cap, h->n + 1, sizeof(*h->row));
-	memcpy(h->row[h->n++], row, sizeof(*h->row));
-}
-
-void cop_history_release(struct cop_history *h)
-{
-	free(h->row);
-	*h = (struct cop_history){0};
-}
-
-int cop_history_store(struct cop_h5 *f, const char *group, const struct cop_history *h, struct cop_err *err)
-{
-	int64_t dim = (int64_t)h->n;
-	double *column = cop_xcalloc(h->n, sizeof(*column));
-	int rc = 0;
-	for (int c = 0; c < COP_HISTORY_COLUMNS && !rc; c++) {
-		char *path = cop_xasprintf("%s/%s", group, cop_history_names[c]);
-		for (size_t i = 0; i < h->n; i++)
-			column[i] = h->row[i][c];
-		rc = cop_h5_write(f, path, COP_H5_F64, 1, &dim, column, 0, err);
-		free(path);
-	}
-	free(column);
-	return rc;
-}
-
-int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h, struct cop_err *err)
-{
-	int rank = 0, rc = 0;
-	int64_t dim[COP_RANK_MAX] = {0};
-	char *path = cop_xasprintf("%s/epoch", group);
-	rc = cop_h5_shape(f, path, &rank, dim, err);
-	free(path);
-	if (rc)
-		return rc;
-	if (rank != 1 || dim[0] > ROWS_MAX)
-		return cop_fail(err, COP_EINPUT, "'%s' in '%s' is no history", group, cop_h5_path(f));
-	h->n = h->cap = (size_t)dim[0];
-	h->row = cop_xcalloc(h->n, sizeof(*h->row));
-	double *column = cop_xcalloc(h->n, sizeof(*column));
-	for (int c = 0; c < COP_HISTORY_COLUMNS && !rc; c++) {
-		path = cop_xasprintf("%s/%s", group, cop_history_names[c]);
-		rc = cop_h5_read(f, path, COP_H5_F64, h->n, column, err);
-		for (size_t i = 0; i < h->n; i++)
-			h->row[i][c] = column[i];
-		free(path);
-	}
-	free(column);
-	if (rc)
-		cop_history_release(h);
-	return rc;
-}
 
 int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err)
 {
@@ -279,7 +212,7 @@ static uint64_t digest(const struct cop_cell *c, uint64_t lacking)
 		if (!(lacking >> i & 1))
 			h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strnlen(v, COP_TEXT - 1) : 8);
 	}
-	h = cop_hash(h, c->history.row, c->history.n * sizeof(*c->history.row));
+	h = cop_history_hash(h, &c->history);
 	for (size_t i = 0; i < c->nlayers; i++) {
 		h = cop_hash(h, c->layer[i].name, strlen(c->layer[i].name));
 		h = cop_hash(h, &c->layer[i].total, sizeof(c->layer[i].total));

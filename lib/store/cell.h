@@ -18,6 +18,9 @@ struct cop_row {
 	char reset[COP_TEXT]; /* as the experiment says it: "3ep" */
 	int64_t reset_step, total, nnz;
 	double test_top1, test_top5, test_loss, val_top1;
+	/* where the validation loss is least (struct cop_early_stop); NaN without a validation split */
+	double early_stop_step, early_stop_val_top1;
+	double early_stop_test_top1; /* NaN where it was not asked for */
 	double seconds, images_per_second;
 	double data_wait;       /* share of the time within steps that went to waiting for images */
 	double began;           /* when its first attempt began, in seconds since 1970 */
@@ -44,6 +47,7 @@ enum cop_history_column {
 	COP_HISTORY_VAL_TOP1,
 	COP_HISTORY_VAL_TOP5,
 	COP_HISTORY_SECONDS,
+	COP_HISTORY_TEST_TOP1, /* where the validation loss is a new minimum and that is asked for, else NaN */
 	COP_HISTORY_COLUMNS
 };
 extern const char *const cop_history_names[COP_HISTORY_COLUMNS];
@@ -55,6 +59,22 @@ struct cop_history {
 
 void cop_history_add(struct cop_history *h, const double row[COP_HISTORY_COLUMNS]);
 void cop_history_release(struct cop_history *h);
+
+/* How many of the columns tell something: test_top1, the last one, is left out of files and digests where it is NaN in
+   each row. */
+int cop_history_told(const struct cop_history *h);
+
+/* Goes on with a digest, row by row, then test_top1 where it tells something. */
+uint64_t cop_history_hash(uint64_t hash, const struct cop_history *h);
+
+/*
+ * The early-stopping iteration of Frankle & Carbin (2019): the row of the least validation loss, of equal ones the
+ * first; what it says. All NaN where no row has a validation loss.
+ */
+struct cop_early_stop {
+	double step, val_loss, val_top1, test_top1;
+};
+struct cop_early_stop cop_history_early_stop(const struct cop_history *h);
 int cop_history_store(struct cop_h5 *f, const char *group, const struct cop_history *h, struct cop_err *err)
 	COP_CHECKED;
 int cop_history_load(struct cop_h5 *f, const char *group, struct cop_history *h, struct cop_err *err) COP_CHECKED;

@@ -13,7 +13,8 @@
 struct cop_dense {
 	int64_t replicate, total; /* total: prunable weights */
 	double test_top1, test_top5, test_loss, val_top1, seconds, images_per_second, data_wait;
-	double began, ended, joules, gpus, gpu_utilisation, gpu_memory; /* as of a cell */
+	double early_stop_step, early_stop_val_top1, early_stop_test_top1; /* these and the next ones as of a cell */
+	double began, ended, joules, gpus, gpu_utilisation, gpu_memory;
 	int64_t cores;
 	char device[COP_TEXT]; /* as of a cell; empty where a file does not say */
 	struct cop_history history;

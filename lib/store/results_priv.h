@@ -26,7 +26,7 @@ enum { COP_GROUP_NAME = 32 };
 void cop_results_groups(int64_t index, char history[COP_GROUP_NAME], char layers[COP_GROUP_NAME]);
 
 /* The numbers of a dense run, which are attributes of its group. */
-enum { COP_DENSE_REALS = 13, COP_DENSE_COUNTS = 2 };
+enum { COP_DENSE_REALS = 16, COP_DENSE_COUNTS = 2 };
 extern const struct cop_dense_field {
 	const char *name;
 	size_t offset;

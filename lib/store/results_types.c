@@ -14,11 +14,22 @@
 #name, offsetof(struct cop_dense, name), true \
 	}
 const struct cop_dense_field cop_dense_reals[COP_DENSE_REALS] = {
-	FIELD(test_top1),        FIELD(test_top5), FIELD(test_loss),
-	FIELD(val_top1),         FIELD(seconds),   FIELD(images_per_second),
-	FIELD(data_wait),        FIELD(began),     FIELD(ended),
-	FIELD(joules),           FIELD(gpus),      LATER_FIELD(gpu_utilisation),
+	FIELD(test_top1),
+	FIELD(test_top5),
+	FIELD(test_loss),
+	FIELD(val_top1),
+	FIELD(seconds),
+	FIELD(images_per_second),
+	FIELD(data_wait),
+	FIELD(began),
+	FIELD(ended),
+	FIELD(joules),
+	FIELD(gpus),
+	LATER_FIELD(gpu_utilisation),
 	LATER_FIELD(gpu_memory),
+	LATER_FIELD(early_stop_step),
+	LATER_FIELD(early_stop_val_top1),
+	LATER_FIELD(early_stop_test_top1),
 };
 const struct cop_dense_field cop_dense_counts[COP_DENSE_COUNTS] = {FIELD(total), FIELD(cores)};
 

@@ -70,9 +70,12 @@ static double run_seconds(const struct counting *n, int64_t step, int64_t togeth
 {
 	const struct cop_run *r = n->run;
 	int64_t left = r->total_steps - step;
+	const struct cop_experiment *e = &r->experiment;
 	/* validated before the first step, as often as is asked for, and once more at the end with the test */
-	double validations = (double)cop_validations(n->every, step, r->total_steps) + 2,
-	       looks = (double)r->experiment.data.validation * validations + (double)n->info->n[COP_SPLIT_TEST];
+	double validations = (double)cop_validations(n->every, step, r->total_steps) + 2;
+	/* a new minimum may be in any row; in how many it is nobody knows before */
+	double tests = e->train.test_early_stop && e->data.validation ? validations : 1;
+	double looks = (double)e->data.validation * validations + (double)n->info->n[COP_SPLIT_TEST] * tests;
 	return r->total_steps ? work_seconds(n, left, looks, together) : 0;
 }
 

@@ -81,6 +81,8 @@ static const struct cop_param table[] = {
 	 "cosine, linear: the last rate", COP_PARAM_COMPUTES},
 	{"train.validate_every", COP_PARAM_STRING, AT(train.validate_every), "\"1ep\"", 0, 0, NULL,
 	 "how often the validation split is measured, '1ep' or '100it'", COP_PARAM_COMPUTES | COP_PARAM_LATER},
+	{"train.test_early_stop", COP_PARAM_BOOL, AT(train.test_early_stop), "false", 0, 0, NULL,
+	 "the test split, too, whenever the validation loss is a new minimum", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"train.seeds.init", COP_PARAM_INT, AT(train.seed_init), "1", 0, 9007199254740992.0, NULL,
 	 "initial weights (replicate r adds r to each seed)", COP_PARAM_COMPUTES},
 	{"train.seeds.order", COP_PARAM_INT, AT(train.seed_order), "1", 0, 9007199254740992.0, NULL,

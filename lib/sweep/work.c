@@ -122,6 +122,10 @@ int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err 
 	row->test_top5 = test.top5;
 	row->test_loss = test.loss;
 	row->val_top1 = validation.top1;
+	struct cop_early_stop stop = cop_history_early_stop(&t->history);
+	row->early_stop_step = stop.step;
+	row->early_stop_val_top1 = stop.val_top1;
+	row->early_stop_test_top1 = stop.test_top1;
 	row->seconds = t->seconds;
 	row->images_per_second = cop_trainer_speed(t);
 	row->data_wait = cop_trainer_data_wait(t);

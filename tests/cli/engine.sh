@@ -47,6 +47,8 @@ cat >older.py <<'PYTHON'
 import h5py, struct, sys
 with h5py.File(sys.argv[1], 'r+') as f:
     del f.attrs['engine'], f['layers/sparse']
+    for n in 'step', 'val_top1', 'test_top1':
+        del f.attrs['early_stop_' + n]
     h = 0xcbf29ce484222325
     def add(b):
         global h

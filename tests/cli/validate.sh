@@ -56,14 +56,53 @@ lines() { grep -hoE "$1: epoch [0-9.]+ of 3" often.log often/logs/* 2>/dev/null 
 check "a line an epoch" test "$(lines 'dense run 0')" -eq 3
 check "of cells, too" test "$(lines 'cell 1')" -eq 3
 
+# early stop: the first row of least validation loss, in files and tables
+tested="--set train.validate_every=10it --set train.test_early_stop=true"
+coppice plan e.json --no-timing -o tested $tested >/dev/null 2>&1 && coppice submit tested --local >tested.log 2>&1 &&
+	coppice collect tested >/dev/null 2>&1 || no "the sweep 'tested'"
+expect "another experiment" 2 "train.test_early_stop" coppice plan e.json --no-timing -o often $tested
+cat >stop.py <<'PYTHON'
+import csv, h5py, numpy
+for run in "often", "tested":
+    table = list(csv.DictReader(open(f"{run}/results.csv")))
+    results = h5py.File(f"{run}/results.h5")
+    for name in "dense/0/result", "cells/000000", "cells/000001", "cells/000002":
+        f = h5py.File(f"{run}/{name}.h5")
+        h, loss = f["history"], f["history/val_loss"][:]
+        at = int(numpy.argmin(loss))
+        assert f.attrs["early_stop_step"] == h["step"][at] and f.attrs["early_stop_val_top1"] == h["val_top1"][at]
+        assert ("test_top1" in h) == (run == "tested")
+        if run == "tested":
+            lowest = numpy.minimum.accumulate(numpy.r_[numpy.inf, loss])[:-1]
+            assert numpy.array_equal(~numpy.isnan(h["test_top1"][:]), loss < lowest)
+            assert f.attrs["early_stop_test_top1"] == h["test_top1"][at]
+            if at == len(loss) - 1:
+                assert h["test_top1"][at] == f.attrs["test_top1"]
+        else:
+            assert numpy.isnan(f.attrs["early_stop_test_top1"])
+        for key in "early_stop_step", "early_stop_val_top1", "early_stop_test_top1":
+            v = f.attrs[key]
+            if name.startswith("cells"):
+                said = table[int(name[6:])][key]
+                assert said == "" if numpy.isnan(v) else float(said) == v, (run, name, key)
+                got = results["cells"][key][int(name[6:])]
+            else:
+                got = results["dense/0"].attrs[key]
+            assert got == v or numpy.isnan(v) and numpy.isnan(got), (run, name, key)
+PYTHON
+expect "early stop in files and tables" 0 '^$' "$PYTHON" stop.py
+expect "it is shown" 0 '^early stop step +[0-9]+$' coppice show tested/cells/000000.h5
+expect "the test's column, too" 0 'seconds +test_top1$' coppice show tested/cells/000000.h5
+expect "where it is there" 0 'seconds$' coppice show often/cells/000000.h5
+
 # killed at any moment
-coppice plan e.json --no-timing -o hit --set train.validate_every=10it --set device.checkpoint_minutes=0 >/dev/null 2>&1
+coppice plan e.json --no-timing -o hit $tested --set device.checkpoint_minutes=0 >/dev/null 2>&1
 killed=0
 bad=
 for moment in 0 0.02 0.05 0.1; do
 	rm -rf hit/dense hit/state
 	hit $moment hit/state/dense-0.h5 coppice train hit
 	coppice train hit 2>>log || bad="$bad $moment (failed)"
-	same_tensors {often,hit}/dense/0/result.h5 >differs 2>&1 || { bad="$bad $moment"; cat differs; }
+	same_tensors {tested,hit}/dense/0/result.h5 >differs 2>&1 || { bad="$bad $moment"; cat differs; }
 done
 [ -z "$bad" ] && ok "killed at four moments: the same rows" || no "killed at$bad: other rows"

@@ -33,20 +33,34 @@ static double accuracy(size_t q, size_t k, uint32_t item)
 	       noise(0.0006, item);
 }
 
-static void fill_history(struct cop_history *h, double top1, int64_t from, bool validation, uint32_t item)
+/* rate: of learning, which the validation loss falls by before it rises again. */
+static void fill_history(struct cop_history *h, double top1, double rate, int64_t from, bool validation, uint32_t item)
 {
+	double least = INFINITY;
 	for (int e = (int)(from / PER_EPOCH); e <= EPOCHS; e++) {
 		double progress = (double)e / EPOCHS,
 		       miss = (1 - top1) + 0.3 * exp(-9 * progress) * (e > 0) + 0.89 * (e == 0);
 		double row[COP_HISTORY_COLUMNS] = {
-			e, e * PER_EPOCH, 0.0012, e ? 2.5 * miss : NAN, e ? 1 - miss : NAN, NAN, NAN, NAN, 1.5 * e};
+			e,   e * PER_EPOCH, 0.0012, e ? 2.5 * miss : NAN, e ? 1 - miss : NAN, NAN, NAN,
+			NAN, 1.5 * e,       NAN};
 		if (validation) {
-			row[COP_HISTORY_VAL_LOSS] = 3 * miss;
+			row[COP_HISTORY_VAL_LOSS] = 3 * (1 - top1) + 2.3 * exp(-rate * progress) + 0.1 * progress +
+						    noise(0.002, 2000 * item + (uint32_t)e);
 			row[COP_HISTORY_VAL_TOP1] = 1 - miss + noise(0.0008, 1000 * item + (uint32_t)e);
 			row[COP_HISTORY_VAL_TOP5] = 1 - miss / 10;
+			if (row[COP_HISTORY_VAL_LOSS] < least) {
+				least = row[COP_HISTORY_VAL_LOSS];
+				row[COP_HISTORY_TEST_TOP1] = 1 - miss + noise(0.0004, 3000 * item + (uint32_t)e);
+			}
 		}
 		cop_history_add(h, row);
 	}
+}
+
+/* Tickets learn faster the fewer weights they have, and the sparsest slower again. */
+static double rate_of(size_t q)
+{
+	return 9 + 12 * sin(3.5 * log(1 - quantiles[q]) / log(0.015));
 }
 
 static void fill_layers(struct cop_cell *c)
@@ -103,7 +117,11 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");
 	snprintf(c->row.engine, COP_TEXT, "sparse 3 of 3 layers");
 	snprintf(c->row.job, COP_TEXT, "4711_%zu", index);
-	fill_history(&c->history, top1, resets[k].step, want->validation, (uint32_t)index + 10);
+	fill_history(&c->history, top1, rate_of(q), resets[k].step, want->validation, (uint32_t)index + 10);
+	struct cop_early_stop stop = cop_history_early_stop(&c->history);
+	c->row.early_stop_step = stop.step;
+	c->row.early_stop_val_top1 = stop.val_top1;
+	c->row.early_stop_test_top1 = stop.test_top1;
 	fill_layers(c);
 }
 
@@ -159,6 +177,10 @@ void synthetic_results(struct cop_results *r, const struct synthetic *want)
 			d->gpus = 0;
 			d->images_per_second = 13250;
 		}
-		fill_history(&d->history, top1, 0, want->validation, (uint32_t)i);
+		fill_history(&d->history, top1, 9, 0, want->validation, (uint32_t)i);
+		struct cop_early_stop stop = cop_history_early_stop(&d->history);
+		d->early_stop_step = stop.step;
+		d->early_stop_val_top1 = stop.val_top1;
+		d->early_stop_test_top1 = stop.test_top1;
 	}
 }

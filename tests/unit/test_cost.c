@@ -141,6 +141,11 @@ static void test_validations(void **state)
 	whole = 1200 + (60 * 4 + 90) / 3.0;
 	later = 900 + (60 * 4 + 90) / 3.0;
 	assert_near(c.wall_seconds, (3 * whole + 2 * later) / rate);
+	/* as many tests, where they are asked for */
+	COST(&c, "run", "train.validate_every=2.5ep", "train.test_early_stop=true", "slurm.max_running=1");
+	whole = 1200 + 4 * (60 + 90) / 3.0;
+	later = 900 + 4 * (60 + 90) / 3.0;
+	assert_near(c.wall_seconds, (3 * whole + 2 * later) / rate);
 	double bytes = c.bytes;
 	COST(&c, "run", "train.validate_every=1it", "slurm.max_running=1");
 	assert_true(c.bytes > bytes + 2 * 8 * 9 * (3 * 38 + 2 * 28));

@@ -265,20 +265,24 @@ static void test_csv(void **state)
 {
 	(void)state;
 	struct cop_row rows[] = {hand(0, 0.1, "0ep", 0, 0.1f).row, hand(7, 0.9, "a,\"b\"", 917, NAN).row};
+	rows[1].early_stop_step = 4100;
+	rows[1].early_stop_val_top1 = 0.25;
+	rows[1].early_stop_test_top1 = NAN;
 	rows[1].gpu_utilisation = 0.5;
 	rows[1].gpu_memory = NAN;
 	snprintf(rows[1].host, COP_TEXT, "two\nlines");
 	snprintf(rows[1].engine, COP_TEXT, "sparse 1 of 3 layers");
 	memset(rows[1].job, 'x', COP_TEXT); /* without its end */
 	char *text = cop_csv_text(rows, 2);
-	char expected[1000];
+	char expected[1200];
 	snprintf(expected, sizeof(expected),
 		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_"
-		 "loss,val_top1,"
+		 "loss,val_top1,early_stop_step,early_stop_val_top1,early_stop_test_top1,"
 		 "seconds,images_per_second,data_wait,began,ended,joules,cores,gpus,gpu_utilisation,gpu_memory,"
 		 "restarts,host,device,engine,job\n"
-		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,,,,\n"
-		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,0,0,0,0,0,0,0,0,0.5,,0,\"two\nlines\",,sparse 1 "
+		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,,,,\n"
+		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,4100,0.25,,0,0,0,0,0,0,0,0,0.5,,0,\"two\nlines\",,"
+		 "sparse 1 "
 		 "of 3 layers,%.63s\n",
 		 rows[1].job);
 	assert_string_equal(text, expected);

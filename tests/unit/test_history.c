@@ -211,11 +211,51 @@ static void test_means(void **state)
 	cop_trainer_release(&b);
 }
 
+/* The test split is measured where the validation loss is a new minimum, with the weights of then, and nowhere else. */
+static void test_testing(void **state)
+{
+	(void)state;
+	struct cop_train_config c = config("1it");
+	struct cop_trainer plain, t, there;
+	size_t tested = 0;
+	double least = INFINITY;
+	c.lr = 0.6; /* so that the loss goes up and down */
+	begin(&plain, &c);
+	run_to(&plain, plain.total_steps);
+	c.test_early_stop = true;
+	begin(&t, &c);
+	begin(&there, &c);
+	run_to(&t, t.total_steps);
+	assert_true(same_weights(&plain, &t) && same_rows(&plain, &t));
+	for (size_t i = 0; i < t.history.n; i++) {
+		const double *row = t.history.row[i];
+		assert_true(isnan(plain.history.row[i][COP_HISTORY_TEST_TOP1]));
+		bool lower = row[COP_HISTORY_VAL_LOSS] < least;
+		least = lower ? row[COP_HISTORY_VAL_LOSS] : least;
+		assert_true(lower == !isnan(row[COP_HISTORY_TEST_TOP1]));
+		if (!lower)
+			continue;
+		struct cop_measure m;
+		struct cop_err err = {0};
+		run_to(&there, (int64_t)row[COP_HISTORY_STEP]);
+		assert_int_equal(cop_trainer_measure(&there, &data.test, &m, &err), 0);
+		assert_true(m.top1 == row[COP_HISTORY_TEST_TOP1]);
+		tested++;
+	}
+	assert_true(tested > 2 && tested < t.history.n - 2);
+	struct cop_early_stop stop = cop_history_early_stop(&t.history);
+	assert_true(stop.val_loss == least && isfinite(stop.test_top1) && stop.step > 0);
+	cop_trainer_release(&plain);
+	cop_trainer_release(&t);
+	cop_trainer_release(&there);
+}
+
 /* Saved at every step in turn and taken up by another trainer: the same rows and bits. */
 static void test_resuming(void **state)
 {
 	(void)state;
 	struct cop_train_config c = config("4it");
+	c.test_early_stop = true;
 	struct cop_trainer whole;
 	begin(&whole, &c);
 	run_to(&whole, whole.total_steps);
@@ -235,6 +275,9 @@ static void test_resuming(void **state)
 		run_to(&second, second.total_steps);
 		if (!same_weights(&whole, &second) || !same_rows(&whole, &second))
 			fail_msg("taken up at step %d the result differs", (int)at);
+		for (size_t i = 0; i < whole.history.n; i++)
+			assert_memory_equal(&whole.history.row[i][COP_HISTORY_TEST_TOP1],
+					    &second.history.row[i][COP_HISTORY_TEST_TOP1], sizeof(double));
 		cop_trainer_release(&second);
 	}
 	cop_trainer_release(&whole);
@@ -245,7 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_rows_are), cmocka_unit_test(test_counting),
 		cmocka_unit_test(test_bad_points),     cmocka_unit_test(test_means),
-		cmocka_unit_test(test_resuming),
+		cmocka_unit_test(test_testing),        cmocka_unit_test(test_resuming),
 	};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, make_data, remove_data);

@@ -84,10 +84,10 @@ static void test_cell(void **state)
 	synthetic_results(&r, &(struct synthetic){.quantiles = 2, .resets = 2, .replicates = 1, .name = "x"});
 	assert_int_equal(cop_cell_write(path, &r.cell[3], "{}", NULL, NULL, NULL, NULL, NULL, &err), 0);
 	char *text = shown(false), *json = shown(true);
-	assert_non_null(strstr(text, "\nquantile           0.6\n"));
-	assert_non_null(strstr(text, "\nnnz                106,480\n"));
-	assert_non_null(strstr(text, "\nval top1           -\n"));
-	assert_non_null(strstr(text, "\nweights            not kept\n"));
+	assert_non_null(strstr(text, "\nquantile              0.6\n"));
+	assert_non_null(strstr(text, "\nnnz                   106,480\n"));
+	assert_non_null(strstr(text, "\nval top1              -\n"));
+	assert_non_null(strstr(text, "\nweights               not kept\n"));
 	assert_non_null(strstr(text, "\nfc3/weight    1000    726  72.60  yes\n"));
 	cJSON *object = cJSON_Parse(json);
 	assert_non_null(object);

@@ -176,6 +176,9 @@ static struct cop_row some_row(void)
 				.test_top5 = 1,
 				.test_loss = INFINITY,
 				.val_top1 = NAN,
+				.early_stop_step = 4100,
+				.early_stop_val_top1 = 0.97,
+				.early_stop_test_top1 = 0.975,
 				.seconds = 1.5,
 				.images_per_second = 1e5,
 				.data_wait = 0.0625,
@@ -220,12 +223,42 @@ static void write_cell(struct state *s, const char *path, bool weights)
 
 static void assert_rows_equal(const struct cop_row *a, const struct cop_row *b)
 {
-	const double x[] = {a->quantile, a->threshold,         a->test_top1, a->test_top5, a->test_loss, a->val_top1,
-			    a->seconds,  a->images_per_second, a->data_wait, a->began,     a->ended,     a->joules,
-			    a->gpus,     a->gpu_utilisation,   a->gpu_memory},
-		     y[] = {b->quantile, b->threshold,         b->test_top1, b->test_top5, b->test_loss, b->val_top1,
-			    b->seconds,  b->images_per_second, b->data_wait, b->began,     b->ended,     b->joules,
-			    b->gpus,     b->gpu_utilisation,   b->gpu_memory};
+	const double x[] = {a->quantile,
+			    a->threshold,
+			    a->test_top1,
+			    a->test_top5,
+			    a->test_loss,
+			    a->val_top1,
+			    a->seconds,
+			    a->images_per_second,
+			    a->data_wait,
+			    a->began,
+			    a->ended,
+			    a->joules,
+			    a->gpus,
+			    a->gpu_utilisation,
+			    a->gpu_memory,
+			    a->early_stop_step,
+			    a->early_stop_val_top1,
+			    a->early_stop_test_top1},
+		     y[] = {b->quantile,
+			    b->threshold,
+			    b->test_top1,
+			    b->test_top5,
+			    b->test_loss,
+			    b->val_top1,
+			    b->seconds,
+			    b->images_per_second,
+			    b->data_wait,
+			    b->began,
+			    b->ended,
+			    b->joules,
+			    b->gpus,
+			    b->gpu_utilisation,
+			    b->gpu_memory,
+			    b->early_stop_step,
+			    b->early_stop_val_top1,
+			    b->early_stop_test_top1};
 	assert_memory_equal(x, y, sizeof(x));
 	assert_true(a->index == b->index && a->replicate == b->replicate && a->reset_step == b->reset_step &&
 		    a->total == b->total && a->nnz == b->nnz && a->restarts == b->restarts && a->round == b->round &&
@@ -281,9 +314,67 @@ static void test_cell(void **state)
 	free_state(&s);
 }
 
+/* The last column is there where it tells something, and no digest but its own knows of it. */
+static void test_history_columns(void **state)
+{
+	(void)state;
+	struct cop_history h = {0}, got = {0};
+	struct cop_err err = {0};
+	double row[COP_HISTORY_COLUMNS] = {1, 2, 3, 4, 5, 6, 7, 8, 9, NAN};
+	cop_history_add(&h, row);
+	cop_history_add(&h, row);
+	assert_int_equal(cop_history_told(&h), 9);
+	assert_int_equal(cop_history_hash(7, &h), cop_hash(cop_hash(7, row, 72), row, 72));
+	for (int k = 0; k < 2; k++) {
+		struct cop_h5 *f;
+		assert_int_equal(cop_h5_create(&f, "history.h5", COP_CELL_FORMAT, &err), 0);
+		assert_int_equal(cop_history_store(f, "history", &h, &err), 0);
+		assert_int_equal(cop_h5_commit(f, &err), 0);
+		assert_int_equal(cop_h5_open(&f, "history.h5", COP_CELL_FORMAT, &err), 0);
+		assert_int_equal(cop_h5_has(f, "history/test_top1"), k);
+		assert_int_equal(cop_history_load(f, "history", &got, &err), 0);
+		cop_h5_close(f);
+		for (size_t i = 0; i < 2; i++) {
+			double v = got.row[i][COP_HISTORY_TEST_TOP1];
+			assert_memory_equal(got.row[i], row, 72);
+			assert_true(k == 1 && i == 1 ? v == 0.5 : isnan(v));
+		}
+		cop_history_release(&got);
+		uint64_t before = cop_history_hash(7, &h);
+		h.row[1][COP_HISTORY_TEST_TOP1] = 0.5;
+		assert_int_equal(cop_history_hash(7, &h) == before, k == 1);
+		assert_int_equal(cop_history_told(&h), 10);
+	}
+	cop_history_release(&h);
+}
+
+/* The first row of the least loss, passing over what is no number. */
+static void test_early_stop(void **state)
+{
+	(void)state;
+	const double loss[] = {NAN, 2.5, 0.5, 0.25, INFINITY, 0.25, 0.375, -INFINITY};
+	struct cop_history h = {0};
+	struct cop_early_stop stop = cop_history_early_stop(&h);
+	assert_true(isnan(stop.step) && isnan(stop.val_loss) && isnan(stop.val_top1) && isnan(stop.test_top1));
+	for (int i = 0; i < 8; i++) {
+		double row[COP_HISTORY_COLUMNS] = {[COP_HISTORY_STEP] = 100 * i,
+						   [COP_HISTORY_VAL_LOSS] = loss[i],
+						   [COP_HISTORY_VAL_TOP1] = 0.1 * i,
+						   [COP_HISTORY_TEST_TOP1] = i == 3 ? 0.75 : NAN};
+		cop_history_add(&h, row);
+		stop = cop_history_early_stop(&h);
+		if (i == 0)
+			assert_true(isnan(stop.step) && isnan(stop.val_top1));
+		if (i == 2)
+			assert_true(stop.step == 200 && stop.val_loss == 0.5 && isnan(stop.test_top1));
+	}
+	assert_true(stop.step == 300 && stop.val_loss == 0.25 && stop.val_top1 == 0.1 * 3 && stop.test_top1 == 0.75);
+	cop_history_release(&h);
+}
+
 static bool is_later(const char *name)
 {
-	return strncmp(name, "gpu_", 4) == 0 || strcmp(name, "engine") == 0;
+	return strncmp(name, "gpu_", 4) == 0 || strncmp(name, "early_stop_", 11) == 0 || strcmp(name, "engine") == 0;
 }
 
 /* The digest of a cell of before there were utilisation, memory and engine, as docs/files.md has it. */
@@ -296,7 +387,8 @@ static uint64_t old_digest(const struct cop_cell *c)
 		if (!is_later(d->name))
 			h = cop_hash(h, v, d->kind == COP_FIELD_TEXT ? strlen(v) : 8);
 	}
-	h = cop_hash(h, c->history.row, c->history.n * sizeof(*c->history.row));
+	for (size_t i = 0; i < c->history.n; i++)
+		h = cop_hash(h, c->history.row[i], 9 * sizeof(double));
 	for (size_t i = 0; i < c->nlayers; i++) {
 		h = cop_hash(h, c->layer[i].name, strlen(c->layer[i].name));
 		h = cop_hash(h, &c->layer[i].total, 8);
@@ -308,6 +400,22 @@ static uint64_t old_digest(const struct cop_cell *c)
 static void drop_later(hid_t object)
 {
 	assert_true(H5Adelete(object, "gpu_utilisation") >= 0 && H5Adelete(object, "gpu_memory") >= 0);
+	assert_true(H5Adelete(object, "early_stop_step") >= 0 && H5Adelete(object, "early_stop_val_top1") >= 0 &&
+		    H5Adelete(object, "early_stop_test_top1") >= 0);
+}
+
+/* What older versions knew nothing of is NaN; it becomes so in `b`, too, and all NaN have the same bits. */
+static void assert_no_later(struct cop_cell *a, struct cop_cell *b)
+{
+	struct cop_row *x = &a->row, *y = &b->row;
+	assert_true(isnan(x->gpu_utilisation) && isnan(x->gpu_memory) && isnan(x->early_stop_step) &&
+		    isnan(x->early_stop_val_top1) && isnan(x->early_stop_test_top1));
+	for (int k = 0; k < 2; k++, x = y) {
+		x->gpu_utilisation = x->gpu_memory = NAN;
+		x->early_stop_step = x->early_stop_val_top1 = x->early_stop_test_top1 = NAN;
+	}
+	assert_string_equal(a->row.engine, "");
+	memset(b->row.engine, 0, COP_TEXT);
 }
 
 /* A file that an older version wrote is read, and what it has not is NaN; one that only lost its fields is damaged. */
@@ -324,6 +432,7 @@ static void test_old_cell(void **state)
 	hid_t f = H5Fopen("old.h5", H5F_ACC_RDWR, H5P_DEFAULT);
 	drop_later(f);
 	assert_true(H5Adelete(f, "engine") >= 0 && H5Ldelete(f, "layers/sparse", H5P_DEFAULT) >= 0);
+	assert_true(H5Ldelete(f, "history/test_top1", H5P_DEFAULT) >= 0);
 	assert_true(H5Fclose(f) >= 0);
 	assert_int_equal(cop_cell_read("old.h5", &c, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "'old.h5' is damaged"));
@@ -335,10 +444,11 @@ static void test_old_cell(void **state)
 	assert_true(H5Tclose(type) >= 0 && H5Aclose(at) >= 0 && H5Fclose(f) >= 0);
 	if (cop_cell_read("old.h5", &c, &err))
 		fail_msg("%s", err.msg);
-	wanted.row.gpu_utilisation = wanted.row.gpu_memory = NAN;
-	assert_true(isnan(c.row.gpu_utilisation) && isnan(c.row.gpu_memory));
-	c.row.gpu_utilisation = c.row.gpu_memory = NAN;
-	wanted.row.engine[0] = '\0';
+	assert_no_later(&c, &wanted);
+	for (size_t i = 0; i < wanted.history.n; i++) {
+		assert_true(isnan(c.history.row[i][COP_HISTORY_TEST_TOP1]));
+		c.history.row[i][COP_HISTORY_TEST_TOP1] = wanted.history.row[i][COP_HISTORY_TEST_TOP1] = NAN;
+	}
 	wanted.layer[0].sparse = wanted.layer[1].sparse = -1;
 	assert_cells_equal(&c, &wanted);
 	/* a copy is of the new kind */
@@ -404,16 +514,14 @@ static void test_old_results(void **state)
 		fail_msg("%s", err.msg);
 	assert_int_equal(got.ncells, 4);
 	for (size_t i = 0; i < got.ncells; i++) {
-		assert_true(isnan(got.cell[i].row.gpu_utilisation) && isnan(got.cell[i].row.gpu_memory));
-		r.cell[i].row.gpu_utilisation = r.cell[i].row.gpu_memory = NAN;
-		got.cell[i].row.gpu_utilisation = got.cell[i].row.gpu_memory = NAN;
-		assert_string_equal(got.cell[i].row.engine, "");
-		memset(r.cell[i].row.engine, 0, COP_TEXT);
+		assert_no_later(&got.cell[i], &r.cell[i]);
 		for (size_t k = 0; k < r.cell[i].nlayers && i == 1; k++)
 			r.cell[i].layer[k].sparse = -1;
 		assert_cells_equal(&got.cell[i], &r.cell[i]);
 	}
 	assert_true(isnan(got.dense[0].gpu_utilisation) && isnan(got.dense[0].gpu_memory));
+	assert_true(isnan(got.dense[0].early_stop_step) && isnan(got.dense[0].early_stop_val_top1) &&
+		    isnan(got.dense[0].early_stop_test_top1));
 	assert_string_equal(got.dense[0].device, "");
 	assert_true(got.dense[0].gpus == r.dense[0].gpus && got.dense[0].joules == r.dense[0].joules);
 	cop_results_release(&got);
@@ -473,6 +581,7 @@ static void test_results(void **state)
 		assert_true(got.dense[i].joules == r.dense[i].joules && got.dense[i].gpus == r.dense[i].gpus);
 		assert_true(got.dense[i].gpu_utilisation == r.dense[i].gpu_utilisation &&
 			    got.dense[i].gpu_memory == r.dense[i].gpu_memory);
+		assert_memory_equal(&got.dense[i].early_stop_step, &r.dense[i].early_stop_step, 3 * sizeof(double));
 		assert_int_equal(got.dense[i].cores, r.dense[i].cores);
 		assert_string_equal(got.dense[i].device, r.dense[i].device);
 		assert_int_equal(got.dense[i].history.n, r.dense[i].history.n);
@@ -836,6 +945,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_checkpoint),
 		cmocka_unit_test(test_cell),
+		cmocka_unit_test(test_history_columns),
+		cmocka_unit_test(test_early_stop),
 		cmocka_unit_test(test_old_cell),
 		cmocka_unit_test(test_old_results),
 		cmocka_unit_test(test_mask),

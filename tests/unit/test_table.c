@@ -160,6 +160,9 @@ static void test_numbers(void **state)
 	assert_string_equal(cop_text_number(0.1f, buf), "0.10000000149011612");
 	assert_string_equal(cop_text_number(1e-300 / 3, buf), "3.3333333333333334e-301");
 	assert_string_equal(cop_text_number(-0.0, buf), "-0");
+	assert_string_equal(cop_text_number(4100, buf), "4100");
+	assert_string_equal(cop_text_number(-999999999999999, buf), "-999999999999999");
+	assert_string_equal(cop_text_number(1e15, buf), "1e+15");
 	assert_string_equal(cop_text_count(0, buf), "0");
 	assert_string_equal(cop_text_count(999, buf), "999");
 	assert_string_equal(cop_text_count(-1000, buf), "-1,000");
