@@ -99,8 +99,10 @@ static const struct cop_param table[] = {
 	 0},
 	{"sweep.rounds", COP_PARAM_INT, AT(sweep.rounds), "1", 1, 1000, NULL,
 	 "more than 1: iterative pruning, each round from the one before", 0},
-	{"sweep.scope", COP_PARAM_CHOICE, AT(sweep.scope), "\"global\"", 0, 0, "global|layer",
-	 "what a quantile is taken over", COP_PARAM_COMPUTES},
+	{"sweep.scope", COP_PARAM_CHOICE, AT(sweep.scope), "\"global\"", 0, 0, COP_SCOPE_CHOICES,
+	 "how many weights are cut of which layer", COP_PARAM_COMPUTES},
+	{"sweep.rates", COP_PARAM_JSON, AT(sweep.rates), "{}", 0, 0, NULL,
+	 "layers cut by themselves, at so many times the rate: {\"fc3\": 0.5}", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"sweep.criterion", COP_PARAM_CHOICE, AT(sweep.criterion), "\"magnitude\"", 0, 0, "magnitude",
 	 "what is smallest", COP_PARAM_COMPUTES},
 	{"sweep.keep_weights", COP_PARAM_BOOL, AT(sweep.keep_weights), "true", 0, 0, NULL,
@@ -269,6 +271,15 @@ static int check_augmentation(const struct cop_experiment *e, const char *name, 
 	return 0;
 }
 
+static int check_rates(const struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	struct cop_rates rates;
+	if (cop_rates_parse(&rates, e->sweep.rates, err))
+		return cop_context(err, "'%s': 'sweep.rates'", name);
+	cop_rates_release(&rates);
+	return 0;
+}
+
 static int check_ranks(const struct cop_experiment *e, const char *name, struct cop_err *err)
 {
 	return cop_ranks_check(e->train.batch, e->train.ranks, err) ? cop_context(err, "'%s'", name) : 0;
@@ -292,6 +303,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 		rc = check_augmentation(e, name, err);
 	if (!rc)
 		rc = check_ranks(e, name, err);
+	if (!rc)
+		rc = check_rates(e, name, err);
 	if (!rc && cop_model_settle(&e->model, err))
 		rc = cop_context(err, "'%s'", name);
 	if (rc)
@@ -321,6 +334,23 @@ int64_t cop_experiment_dense_gpus(const struct cop_experiment *e)
 {
 	int64_t gpus = e->slurm.gpus;
 	return gpus > 0 && gpus < e->train.ranks ? e->train.ranks : gpus;
+}
+
+int cop_experiment_allocate(const struct cop_experiment *e, const struct cop_layout *l, double q,
+			    struct cop_allocation *a, struct cop_err *err)
+{
+	const struct cop_reals *all = &e->sweep.quantiles;
+	struct cop_rates rates;
+	size_t rounds = 1;
+	*a = (struct cop_allocation){0};
+	while (e->sweep.rounds > 1 && rounds < all->n && all->v[rounds - 1] < q)
+		rounds++;
+	int rc = cop_rates_parse(&rates, e->sweep.rates, err);
+	if (!rc)
+		rc = cop_allocate(a, l, (enum cop_scope)e->sweep.scope, &rates, e->sweep.rounds > 1 ? all->v : &q,
+				  rounds, err);
+	cop_rates_release(&rates);
+	return rc;
 }
 
 char *cop_experiment_text(const struct cop_experiment *e)

@@ -18,6 +18,7 @@ struct cop_sweep_config {
 	struct cop_strings reset;
 	int64_t replicates, rounds;
 	int scope, criterion;
+	char *rates; /* JSON, for cop_rates_parse */
 	bool keep_weights;
 };
 
@@ -69,6 +70,13 @@ struct cop_train_config cop_experiment_training(const struct cop_experiment *e, 
 
 /* GPUs of a dense run's task: as many as it has ranks, where tasks have any. */
 int64_t cop_experiment_dense_gpus(const struct cop_experiment *e);
+
+/*
+ * What a cell of quantile `q` cuts of the tensors of `l`, all rounds up to it together. COP_EINPUT as cop_allocate.
+ * Release *a.
+ */
+int cop_experiment_allocate(const struct cop_experiment *e, const struct cop_layout *l, double q,
+			    struct cop_allocation *a, struct cop_err *err) COP_CHECKED;
 
 /* The resolved experiment as JSON; the caller frees. */
 char *cop_experiment_text(const struct cop_experiment *e);

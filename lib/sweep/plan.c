@@ -217,6 +217,23 @@ static int agree_and_write(const struct cop_experiment *e, const char *path, con
 	return rc;
 }
 
+/* That the network has the layers of 'sweep.rates', and that each quantile can be cut of it. */
+static int check_allocation(const struct cop_experiment *e, const struct cop_layout *params, struct cop_err *err)
+{
+	struct cop_allocation a;
+	int rc = 0;
+	for (size_t i = 0; i < e->sweep.quantiles.n && !rc; i++) {
+		rc = cop_experiment_allocate(e, params, e->sweep.quantiles.v[i], &a, err);
+		cop_allocation_release(&a);
+	}
+	if (rc)
+		return cop_context(err, "'sweep.scope', 'sweep.rates'");
+	if (e->sweep.scope > COP_SCOPE_LAYER || strcmp(e->sweep.rates, "{}") != 0) /* until cells do so */
+		return cop_fail(err, COP_EINPUT,
+				"'sweep.rates' and scopes but 'global' and 'layer' are not in use yet");
+	return 0;
+}
+
 static int plan_into(struct cop_experiment *e, const char *path, const struct cop_data_config *data,
 		     const struct cop_plan_consent *consent, struct cop_err *err)
 {
@@ -234,6 +251,8 @@ static int plan_into(struct cop_experiment *e, const char *path, const struct co
 		rc = check_labels(&info, err);
 	if (!rc)
 		rc = check_training(e, &info, steps_per_epoch, &graph, err);
+	if (!rc)
+		rc = check_allocation(e, &graph.params, err);
 	if (!rc)
 		rc = read_earlier(e, path, steps_per_epoch, &earlier, err);
 	if (!rc)

@@ -80,6 +80,11 @@ set_to "--set of an unknown key" "^coppice: --set: 'train.epoch' is no key that 
 set_to "--set without a value" "--set wants KEY=VALUE, not 'train.epochs'" train.epochs
 set_to "--set of a wrong type" "--set: 'train.epochs' must be a whole number" train.epochs=many
 set_to "--set out of range" "--set: 'train.optimizer.momentum' is 2, but must lie in 0..1" train.optimizer.momentum=2
+set_to "rates that are no object" "'sweep.rates': rates want an object of layers and factors" 'sweep.rates=[0.5]'
+set_to "a negative rate" "'sweep.rates': the rate of 'fc2' must be a number of 0 or more" 'sweep.rates={"fc2": -1}'
+set_to "a rate of no layer" "rate of 'fc9': .*nearest is 'fc[12]'" 'sweep.rates={"fc9": 0.5}'
+set_to "a rate that asks for too much" "rate of 'fc2': 3 times 0.5 is more than all of it" 'sweep.rates={"fc2": 3}'
+set_to "a first layer that cannot stay whole" "scope 'uniform' keeps 'fc1/weight' whole" sweep.scope=uniform
 set_to "--set of a group" "--set: 'train' is a group of keys" train=1
 check "--set takes a word, a number or a quoted string for a text" coppice plan good.json -o words --no-timing \
 	--set name=7 --set 'slurm.mem="4G"' --set slurm.time=01:00:00 --set train.epochs=1 --set train.epochs=2

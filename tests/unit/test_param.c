@@ -199,6 +199,8 @@ static char *other_value(const struct cop_param *d)
 	case COP_PARAM_STRINGS:
 		return cop_xasprintf("%s=[\"--other\"]", d->key);
 	case COP_PARAM_JSON:
+		if (strcmp(d->key, "sweep.rates") == 0)
+			return cop_xstrdup("sweep.rates={\"fc3\": 0.5}");
 		return cop_xasprintf("%s=[{\"op\": \"relu6\"}]", d->key);
 	}
 	return NULL;
@@ -258,7 +260,7 @@ static void test_later(void **state)
 	struct cop_experiment e;
 	struct cop_err err;
 	char hash[COP_HASH_TEXT];
-	const char *const same[] = {NULL, "device.ranks=1", "train.scale_lr=false"};
+	const char *const same[] = {NULL, "device.ranks=1", "train.scale_lr=false", "sweep.rates={ }"};
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
 		assert_int_equal(load(&e, "{}", same[i], &err), 0);
 		cop_experiment_hash(&e, hash);
@@ -292,6 +294,41 @@ static void test_training(void **state)
 	refused("{\"train\": {\"batch\": 60}, \"device\": {\"ranks\": 8}}", NULL,
 		"'e.json': 'train.batch' is 60, which 8 ranks ('device.ranks') cannot share evenly: take a multiple "
 		"of 8");
+}
+
+/* What is cut of which tensor by the scope, the rates and, in rounds, all quantiles up to that of the cell. */
+static void test_allocation(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err = {0};
+	struct cop_allocation a;
+	struct cop_layout l = {0};
+	cop_layout_add(&l, "fc1/weight", 2, (int64_t[]){10, 20}, true);
+	cop_layout_add(&l, "fc2/weight", 2, (int64_t[]){10, 10}, true);
+	const char *rounds = "{\"sweep\": {\"rounds\": 3, \"quantiles\": [0.2], \"rates\": {\"fc2\": 0.5}}}";
+	const size_t cut[] = {40, 10, 72, 19, 98, 27}; /* 0.2, 0.36, 0.488 of 200; 1 - 0.9^k of 100 */
+	assert_int_equal(load(&e, rounds, NULL, &err), 0);
+	for (size_t k = 0; k < 3; k++) {
+		assert_int_equal(cop_experiment_allocate(&e, &l, e.sweep.quantiles.v[k], &a, &err), 0);
+		assert_int_equal(a.cut[a.group[0]], cut[2 * k]);
+		assert_int_equal(a.cut[a.group[1]], cut[2 * k + 1]);
+		cop_allocation_release(&a);
+	}
+	cop_experiment_release(&e);
+	assert_int_equal(load(&e, "{\"sweep\": {\"scope\": \"erk\"}}", NULL, &err), 0);
+	assert_int_equal(cop_experiment_allocate(&e, &l, 0.5, &a, &err), 0);
+	assert_int_equal(a.cut[0], 110); /* densities as 30/200 to 20/100: 90 and 60 stay */
+	assert_int_equal(a.cut[1], 40);
+	cop_allocation_release(&a);
+	cop_experiment_release(&e);
+	assert_int_equal(load(&e, "{\"sweep\": {\"rates\": {\"fc3\": 1}}}", NULL, &err), 0);
+	assert_int_equal(cop_experiment_allocate(&e, &l, 0.5, &a, &err), COP_EINPUT);
+	cop_experiment_release(&e);
+	cop_layout_release(&l);
+	refused("{}", "sweep.rates=3", "'sweep.rates': rates want an object");
+	refused("{}", "sweep.rates={\"fc1\": -1}", "'sweep.rates': the rate of 'fc1' must be a number of 0 or more");
+	refused("{\"sweep\": {\"scope\": \"most\"}}", NULL, "global|layer|uniform|erk");
 }
 
 static void test_help(void **state)
@@ -402,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_hash),        cmocka_unit_test(test_later),
 		cmocka_unit_test(test_training),    cmocka_unit_test(test_help),
 		cmocka_unit_test(test_required),    cmocka_unit_test(test_json),
+		cmocka_unit_test(test_allocation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
