@@ -29,7 +29,8 @@ static void add_title(struct cop_str *b, const struct cop_grid *g, size_t q, siz
 	else
 		cop_str_addf(&t, ": %.2f %% test top-1, %.3g %% of the weights left", 100 * s->mean, 100 * g->left[q]);
 	if (s->n > 1)
-		cop_str_addf(&t, "; %zu replicates from %.2f to %.2f %%", s->n, 100 * s->min, 100 * s->max);
+		cop_str_addf(&t, " ± %.2f; %zu replicates from %.2f to %.2f %%, standard deviation %.2f", 100 * s->half,
+			     s->n, 100 * s->min, 100 * s->max, 100 * s->sd);
 	cop_str_add(b, "<title>");
 	cop_text_html(b, t.s);
 	cop_str_add(b, "</title>");
@@ -76,7 +77,7 @@ static void add_cell(struct cop_str *b, const struct place *p, size_t q, size_t 
 	add_rect(b, x, y, CELL_W, p->cell_h, "cell", cop_svg_colour(c, colour));
 	add_value(b, mid, p->spread ? base - 6 : base, s->mean, dark, best);
 	if (p->spread && s->n > 1) {
-		snprintf(number, sizeof(number), "± %.2f", 100 * s->sd);
+		snprintf(number, sizeof(number), "± %.2f", 100 * s->half);
 		cop_svg_text(b, mid, base + 7, dark ? "mid small deep" : "mid small pale", number);
 	}
 	if (best)

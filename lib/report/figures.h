@@ -7,7 +7,7 @@
 
 /*
  * Quantiles down, reset points across, the dense network above; each place has its value and, of several replicates,
- * their standard deviation. `alone`: a file of its own rather than a part of the page.
+ * half the width of the mean's 95% interval. `alone`: a file of its own rather than a part of the page.
  */
 void cop_figure_heatmap(struct cop_str *b, const struct cop_grid *g, bool alone);
 

@@ -104,27 +104,35 @@ static int by_step(const void *a, const void *b)
 	return s != t ? (s > t) - (s < t) : strcmp(x->name, y->name);
 }
 
-static void add_value(struct cop_spread *s, double v)
+void cop_spread_add(struct cop_spread *s, double v)
 {
-	if (!(fabs(v) < ABSURD)) /* NaN too */
+	if (!isfinite(v))
 		return;
 	s->min = s->n ? fmin(s->min, v) : v;
 	s->max = s->n ? fmax(s->max, v) : v;
-	s->mean += v;
-	s->sd += v * v;
-	s->n++;
+	cop_moments_add(&s->sums, v);
+	s->n = s->sums.n;
 }
 
-/* From sums to mean and deviation. */
-static void finish(struct cop_spread *s)
+void cop_spread_finish(struct cop_spread *s)
 {
-	if (!s->n) {
-		*s = (struct cop_spread){.mean = NAN, .min = NAN, .max = NAN, .sd = NAN};
-		return;
-	}
-	double n = (double)s->n, mean = s->mean / n, variance = s->sd / n - mean * mean;
-	s->mean = mean;
-	s->sd = s->n > 1 && variance > 0 ? sqrt(variance * n / (n - 1)) : 0;
+	struct cop_estimate e = cop_moments_estimate(&s->sums);
+	s->mean = e.mean;
+	s->sd = e.n == 1 ? 0 : e.sd;
+	s->half = e.half;
+	if (!s->n)
+		s->min = s->max = NAN;
+}
+
+struct cop_estimate cop_spread_estimate(const struct cop_spread *s)
+{
+	return (struct cop_estimate){.n = s->n, .mean = s->mean, .sd = s->n > 1 ? s->sd : NAN, .half = s->half};
+}
+
+static void add_value(struct cop_spread *s, double v)
+{
+	if (fabs(v) < ABSURD)
+		cop_spread_add(s, v);
 }
 
 static void gather(struct cop_grid *g, const struct cop_results *r)
@@ -151,14 +159,14 @@ static void gather(struct cop_grid *g, const struct cop_results *r)
 
 static void summarise(struct cop_grid *g)
 {
-	finish(&g->dense);
+	cop_spread_finish(&g->dense);
 	for (size_t q = 0; q < g->nq; q++)
-		finish(&g->speed[q]);
+		cop_spread_finish(&g->speed[q]);
 	g->low = g->high = g->dense.mean;
 	g->best = g->nq * g->nr;
 	for (size_t i = 0; i < g->nq * g->nr; i++) {
 		struct cop_spread *s = &g->top1[i];
-		finish(s);
+		cop_spread_finish(s);
 		g->low = fmin(g->low, s->mean);
 		g->high = fmax(g->high, s->mean);
 		if (s->n > g->replicates)

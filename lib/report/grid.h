@@ -5,13 +5,21 @@
 #ifndef COP_REPORT_GRID_H
 #define COP_REPORT_GRID_H
 
+#include "base/statistics.h"
 #include "store/results.h"
 
-/* What the replicates of one thing say: fractions; NaN where n is 0. */
+/* What the replicates of one thing say; NaN where n is 0. */
 struct cop_spread {
 	size_t n;
 	double mean, min, max, sd; /* sd: of the sample, 0 for n = 1 */
+	double half;               /* the mean's 95% interval reaches so far to each side; NaN for n = 1 */
+	struct cop_moments sums;   /* while it is gathered */
 };
+
+/* Gathers a value, starting from {0}; what is not finite is passed over. Then finish. */
+void cop_spread_add(struct cop_spread *s, double v);
+void cop_spread_finish(struct cop_spread *s);
+struct cop_estimate cop_spread_estimate(const struct cop_spread *s);
 
 struct cop_grid_reset {
 	char name[COP_TEXT];

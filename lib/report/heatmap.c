@@ -36,6 +36,7 @@ struct map {
 	const struct cop_grid *g;
 	enum cop_colours colours;
 	size_t cell;     /* width of a place */
+	int half;        /* width of the number behind ±; 0: there are none */
 	int digits;      /* behind the point of "left" */
 	size_t from, to; /* the block's reset points */
 };
@@ -51,6 +52,12 @@ static void add_painted(struct cop_str *b, enum cop_colours colours, struct cop_
 		cop_str_add(b, text);
 }
 
+/* Of " ±0.25" in a place. */
+static size_t half_width(const struct map *m)
+{
+	return m->half ? (size_t)m->half + 2 : 0;
+}
+
 /* The text fills the place but for one column on its right, which holds the mark. */
 static void add_place(struct cop_str *b, const struct map *m, const struct cop_spread *s, bool best)
 {
@@ -58,7 +65,11 @@ static void add_place(struct cop_str *b, const struct map *m, const struct cop_s
 	char number[COP_NUMBER_TEXT] = "-";
 	if (s->n)
 		snprintf(number, sizeof(number), "%.2f", 100 * s->mean);
-	cop_text_pad(&text, number, m->cell - 1, true);
+	cop_text_pad(&text, number, m->cell - 1 - half_width(m), true);
+	if (m->half && isfinite(s->half))
+		cop_str_addf(&text, " ±%*.2f", m->half, 100 * s->half);
+	else
+		cop_text_pad(&text, "", half_width(m), false);
 	cop_str_add(&text, best ? "*" : " ");
 	if (s->n)
 		add_painted(b, m->colours, cop_palette(cop_grid_scale(m->g, s->mean)), text.s);
@@ -81,8 +92,10 @@ static void print_header(const struct map *m, FILE *out)
 	cop_text_pad(&line, "quantile  left %", LABEL_WIDTH, false);
 	for (size_t k = m->from; k < m->to; k++) {
 		char *name = cop_text_clean(m->g->reset[k].name);
-		cop_text_pad(&line, name, m->cell - 1, true);
-		cop_str_add(&line, " ");
+		struct cop_str text = {0};
+		cop_text_pad(&text, name, m->cell - 1 - half_width(m), true);
+		cop_text_pad(&line, text.s, m->cell, false);
+		cop_str_release(&text);
 		free(name);
 	}
 	print_line(out, &line);
@@ -140,16 +153,26 @@ static void print_heading(const struct cop_grid *g, const char *name, FILE *out)
 	char *clean = cop_text_clean(name);
 	fprintf(out, "%s: test top-1 in percent by quantile (down) and reset point (across)", clean);
 	if (g->replicates > 1)
-		fprintf(out, ",\nmean of %zu replicates", g->replicates);
+		fprintf(out, ",\nmean of %zu replicates ± half the width of its 95%% interval", g->replicates);
 	fprintf(out, "\n\n");
 	free(clean);
 }
 
+/* Of the widest number behind ±; 0: there is none. */
+static int widest_half(const struct cop_grid *g)
+{
+	char text[COP_NUMBER_TEXT];
+	double most = isfinite(g->dense.half) ? g->dense.half : -1;
+	for (size_t i = 0; i < g->nq * g->nr; i++)
+		most = g->top1[i].half > most ? g->top1[i].half : most;
+	return most < 0 ? 0 : snprintf(text, sizeof(text), "%.2f", 100 * most);
+}
+
 void cop_heatmap_print(const struct cop_grid *g, const char *name, FILE *out, enum cop_colours colours, int width)
 {
-	size_t longest = longest_reset(g);
-	struct map m = {
-		.g = g, .colours = colours, .cell = longest < CELL_WIDTH ? CELL_WIDTH : longest + 1, .digits = 1};
+	struct map m = {.g = g, .colours = colours, .digits = 1, .half = widest_half(g)};
+	size_t longest = longest_reset(g), least = CELL_WIDTH + half_width(&m);
+	m.cell = longest < least ? least : longest + 1;
 	size_t room = width > LABEL_WIDTH ? (size_t)width - LABEL_WIDTH : 0;
 	size_t block = room / m.cell ? room / m.cell : 1;
 	for (size_t q = 0; q < g->nq; q++)

@@ -1,7 +1,7 @@
 /*
  * The heat map in a terminal: quantiles down, reset points across, in each place the mean test top-1 of the replicates
- * in percent. With colours each place has a background from the palette, between the smallest and the largest mean;
- * without them it is plain text that survives a log file.
+ * in percent, and of several ± half the width of its 95% interval. With colours each place has a background from the
+ * palette, between the smallest and the largest mean; without them it is plain text that survives a log file.
  */
 #ifndef COP_REPORT_HEATMAP_H
 #define COP_REPORT_HEATMAP_H

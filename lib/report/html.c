@@ -189,7 +189,9 @@ static void add_heatmap(struct page *p)
 	cop_str_add(&caption, "Test top-1 in percent by magnitude quantile (the share of weights pruned, down) and the "
 			      "point that training went back to (across); the top row is the dense network.");
 	if (g->replicates > 1)
-		cop_str_addf(&caption, " Mean and standard deviation of %zu replicates.", g->replicates);
+		cop_str_addf(&caption,
+			     " Mean of %zu replicates ± half the width of its 95 %% confidence interval (Student's t).",
+			     g->replicates);
 	if (g->best < g->nq * g->nr)
 		cop_str_add(&caption, " The frame marks the best cell.");
 	add_figure(p, g->nr > WIDE_RESETS ? "wide roomy" : "", "Accuracy of every ticket", &svg, caption.s);

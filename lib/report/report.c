@@ -26,16 +26,24 @@ static const struct cop_column columns[] = {
 	{"test_top1_min", COP_COLUMN_PERCENT, 2},
 	{"test_top1_max", COP_COLUMN_PERCENT, 2},
 	{"test_top1_sd", COP_COLUMN_PERCENT, 2},
+	{"test_top1_half", COP_COLUMN_PERCENT, 2},
 	{"dense_top1", COP_COLUMN_PERCENT, 2},
+	{"dense_top1_half", COP_COLUMN_PERCENT, 2},
+	{"difference", COP_COLUMN_PERCENT, 2},
+	{"difference_half", COP_COLUMN_PERCENT, 2},
+	{"difference_p", COP_COLUMN_GENERAL, 3},
 };
 
 static cJSON *grid_json(const struct cop_grid *g)
 {
 	struct cop_table t;
+	struct cop_estimate dense = cop_spread_estimate(&g->dense);
 	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < g->nq * g->nr; i++) {
 		const struct cop_grid_reset *reset = &g->reset[i % g->nr];
 		const struct cop_spread *s = &g->top1[i];
+		struct cop_estimate here = cop_spread_estimate(s);
+		struct cop_difference from_dense = cop_difference_of(&here, &dense);
 		cop_table_real(&t, g->quantile[i / g->nr]);
 		cop_table_real(&t, g->left[i / g->nr]);
 		cop_table_text(&t, reset->name);
@@ -48,7 +56,12 @@ static cJSON *grid_json(const struct cop_grid *g)
 		cop_table_real(&t, s->min);
 		cop_table_real(&t, s->max);
 		cop_table_real(&t, s->sd);
-		cop_table_real(&t, g->dense.mean);
+		cop_table_real(&t, s->half);
+		cop_table_real(&t, dense.mean);
+		cop_table_real(&t, dense.half);
+		cop_table_real(&t, from_dense.mean);
+		cop_table_real(&t, from_dense.half);
+		cop_table_real(&t, from_dense.p);
 	}
 	cJSON *json = cop_table_json(&t);
 	cop_table_release(&t);

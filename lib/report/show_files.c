@@ -223,6 +223,7 @@ int cop_show_results(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 	cop_sheet_int(s, "reset_points", (int64_t)g.nr);
 	cop_sheet_int(s, "replicates", (int64_t)g.replicates);
 	cop_sheet_percent(s, "dense_test_top1", g.dense.mean);
+	cop_sheet_percent(s, "dense_test_top1_half", g.dense.half);
 	add_dense(s, &r);
 	add_best(s, &r);
 	cop_grid_release(&g);

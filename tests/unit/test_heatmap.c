@@ -67,6 +67,10 @@ static void test_grid_gathers_replicates(void **state)
 	assert_int_equal(s->n, 2);
 	assert_true(fabs(s->mean - 0.97) < 1e-12 && s->min == 0.96 && s->max == 0.98);
 	assert_true(fabs(s->sd - 0.02 / sqrt(2)) < 1e-9);
+	/* t(0.975; 1) = 12.706 */
+	assert_true(fabs(s->half - 12.7062047 * 0.01) < 1e-8);
+	assert_true(cop_grid_at(&g, 0, 2)->n == 1 && isnan(cop_grid_at(&g, 0, 2)->half));
+	assert_true(cop_grid_at(&g, 0, 2)->sd == 0 && isnan(cop_spread_estimate(cop_grid_at(&g, 0, 2)).sd));
 	assert_int_equal(cop_grid_at(&g, 2, 1)->n, 0);
 	assert_int_equal(g.best, 0);
 	assert_int_equal(g.replicates, 2);
@@ -88,12 +92,12 @@ static void test_plain_map(void **state)
 	cop_grid_init(&g, &r);
 	char *text = drawn(&g, COP_COLOURS_NONE, 80);
 	assert_string_equal(text, "tiny: test top-1 in percent by quantile (down) and reset point (across),\n"
-				  "mean of 2 replicates\n\n"
-				  "quantile  left %     0ep  500it    1ep\n"
+				  "mean of 2 replicates ± half the width of its 95% interval\n\n"
+				  "quantile  left %     0ep         500it           1ep\n"
 				  "   dense  100.00   99.00\n"
-				  "     0.5   50.00   97.00*     -  95.00\n"
-				  "     0.9   10.00   80.00      -  90.00\n"
-				  "    0.95    5.00       -      -      -\n\n"
+				  "     0.5   50.00   97.00 ±12.71*     -         95.00\n"
+				  "     0.9   10.00   80.00             -         90.00\n"
+				  "    0.95    5.00       -             -             -\n\n"
 				  "* the best cell, - not finished\n");
 	free(text);
 	cop_grid_release(&g);

@@ -135,7 +135,7 @@ static void test_results(void **state)
 			    .quantiles = 4, .resets = 3, .replicates = 1, .missing = 2, .name = "tiny\n\x1b[31m"});
 	assert_int_equal(cop_results_write(path, &r, &err), 0);
 	char *text = shown(false), *json = shown(true);
-	assert_non_null(strstr(text, "\nfinished         10\nmissing          10, 11\n"));
+	assert_non_null(strstr(text, "\nfinished              10\nmissing               10, 11\n"));
 	assert_null(strchr(text, '\x1b'));
 	cJSON *object = cJSON_Parse(json), *best = cJSON_GetObjectItem(object, "best_cells"), *item;
 	assert_int_equal(cJSON_GetArraySize(best), 5);
