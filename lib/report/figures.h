@@ -3,7 +3,7 @@
 #define COP_REPORT_FIGURES_H
 
 #include "base/str.h"
-#include "report/grid.h"
+#include "report/early.h"
 
 /*
  * Quantiles down, reset points across, the dense network above; each place has its value and, of several replicates,
@@ -20,6 +20,12 @@ void cop_figure_sparsity(struct cop_str *b, const struct cop_grid *g, bool near)
 
 /* Whether the near view tells more than the whole: some cells are near the dense network and some are far below. */
 bool cop_figure_has_near(const struct cop_grid *g);
+
+/*
+ * Early stop against the weights left (logarithmic, decreasing): the step, or the top-1 that was measured there; one
+ * line a series, bars for 95% intervals of means, the dense network dashed with its interval behind it.
+ */
+void cop_figure_early(struct cop_str *b, const struct cop_early *e, bool accuracy);
 
 /* What cop_figure_curves showed, for its caption. */
 struct cop_curves {

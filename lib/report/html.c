@@ -234,6 +234,30 @@ static void add_curves(struct page *p)
 	cop_str_release(&caption);
 }
 
+static void add_early(struct page *p)
+{
+	struct cop_str svg = {0}, caption = {0};
+	struct cop_early e;
+	cop_early_init(&e, p->r, p->g);
+	bool several = p->g->replicates > 1;
+	cop_figure_early(&svg, &e, false);
+	cop_str_add(&caption,
+		    "How fast networks learn: the step of the least validation loss, counted from initialisation");
+	if (isfinite(e.every))
+		cop_str_addf(&caption, " and known to within %.0f steps", e.every);
+	cop_str_addf(&caption, ". Each line is one reset point; dashed, the dense network.%s",
+		     several ? " Means with their 95 % confidence intervals." : "");
+	add_figure(p, "", "Early stop", &svg, caption.s);
+	cop_figure_early(&svg, &e, true);
+	add_figure(p, "", "Accuracy at early stop", &svg,
+		   e.tested ? "Test top-1 with the weights of the step of the least validation loss."
+			    : "Validation top-1 at the step of the least validation loss; "
+			      "<code>train.test_early_stop</code> "
+			      "has the test split measured there.");
+	cop_str_release(&caption);
+	cop_early_release(&e);
+}
+
 static void add_layers(struct page *p)
 {
 	struct cop_str svg = {0};
@@ -283,6 +307,7 @@ static void add_row(struct cop_str *b, const struct cop_row *row)
 	add_real(b, 100 * row->test_top5, "f", 2);
 	add_real(b, row->test_loss, "f", 4);
 	add_real(b, 100 * row->val_top1, "f", 2);
+	add_real(b, row->early_stop_step, "f", 0);
 	add_real(b, row->threshold, "g", 4);
 	add_real(b, row->seconds, "f", 1);
 	cop_str_add(b, "<td class=\"text\">");
@@ -306,7 +331,8 @@ static void add_table(struct page *p)
 		&p->b,
 		"<details%s>\n<summary>All cells</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th>cell</th>"
 		"<th>replicate</th><th>quantile</th><th class=\"text\">reset</th><th>at step</th><th>left %%</th>"
-		"<th>test top-1 %%</th><th>top-5 %%</th><th>loss</th><th>val. top-1 %%</th><th>threshold</th>"
+		"<th>test top-1 %%</th><th>top-5 %%</th><th>loss</th><th>val. top-1 %%</th><th>early "
+		"stop</th><th>threshold</th>"
 		"<th>seconds</th><th class=\"text\">host</th></tr></thead>\n<tbody>\n",
 		p->r->ncells <= OPEN_TABLE_ROWS ? " open=\"open\"" : "");
 	for (size_t i = 0; i < p->r->ncells; i++)
@@ -347,6 +373,7 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	cop_str_add(&p.b, "<div class=\"figures\">\n");
 	add_heatmap(&p);
 	add_sparsity(&p);
+	add_early(&p);
 	add_curves(&p);
 	add_layers(&p);
 	cop_str_add(&p.b, "</div>\n");

@@ -48,7 +48,7 @@ const char cop_html_style[] =
 	"@media (prefers-color-scheme:dark){.series,.curve,.key,.busy{--c:var(--d)}}\n"
 	".series polyline,.curve polyline,.line{fill:none;stroke:var(--c);stroke-width:1.75;stroke-linejoin:round}"
 	".mark{fill:var(--c);stroke:var(--bg);stroke-width:.8}.bar{stroke:var(--c);stroke-width:1.2;opacity:.6}"
-	".area{fill:var(--c);opacity:.55}"
+	".area{fill:var(--c);opacity:.55}.band{fill:var(--ink);opacity:.08}"
 	".reference,svg path.dense,.curve.dense polyline{fill:none;stroke:var(--ink);stroke-width:1.5}"
 	".reference{stroke-dasharray:5 4}svg path.dense,.curve.dense polyline{stroke-width:2}"
 	".dashed polyline,.sample.dashed{stroke-dasharray:4 3}.sample{stroke:var(--soft);stroke-width:1.75}"

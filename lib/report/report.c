@@ -68,10 +68,14 @@ static cJSON *grid_json(const struct cop_grid *g)
 	return json;
 }
 
-static void print_json(const struct cop_grid *g, const struct cop_usage *u, FILE *out)
+static void print_json(const struct cop_results *r, const struct cop_grid *g, const struct cop_usage *u, FILE *out)
 {
 	cJSON *json = cJSON_CreateObject();
+	struct cop_early e;
+	cop_early_init(&e, r, g);
 	cJSON_AddItemToObject(json, "grid", grid_json(g));
+	cJSON_AddItemToObject(json, "early_stop", cop_early_json(&e));
+	cop_early_release(&e);
 	cJSON_AddItemToObject(json, "speed", cop_speed_json(g));
 	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
 	char *text = cJSON_Print(json);
@@ -98,7 +102,7 @@ static int report_results(const char *results, const char *html, const struct co
 	cop_grid_init(&g, r);
 	cop_usage_init(&u, r);
 	if (o->json)
-		print_json(&g, &u, out);
+		print_json(r, &g, &u, out);
 	else {
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));

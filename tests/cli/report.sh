@@ -14,6 +14,8 @@ expect "no RUN" 2 'which RUN' coppice report
 expect "a colour that is none" 2 "always or never, not 'sometimes'" coppice report run --color sometimes
 
 expect "heat map" 0 '^   0.964    3.60   [0-9]{2}\.[0-9]{2} ' coppice report run
+expect "means with their intervals" 0 '^mean of 3 replicates ± half the width of its 95% interval$' coppice report run
+expect "in each place" 0 '^   0.964    3.60   ([0-9]{2}\.[0-9]{2} ± *[0-9]+\.[0-9]{2} *){4}$' coppice report run
 expect "how fast they ran" 0 '^   0.964   3.60 +11     2.00   2.00  2.00$' coppice report run
 check "the page is there" test -s run/report.html
 check "paths come last" test "$(coppice report run | tail -n 2)" = "run/results.h5
@@ -38,6 +40,12 @@ assert len(grid) == 35, len(grid)
 assert [(s["quantile"], s["speedup"], s["least"], s["most"]) for s in report["speed"]] == [
     (q, 2, 2, 2) for q in sorted({g["quantile"] for g in grid})], report["speed"]
 assert sum(s["cells"] for s in report["speed"]) == sum(g["replicates"] for g in grid), report["speed"]
+stops = report["early_stop"]
+assert len(stops) == 36 and stops[0]["reset"] == "dense" and all(s["split"] == "test" for s in stops), stops
+assert [s["reset"] for s in stops[1:]] == [r for r in ("0ep", "100it", "500it", "1ep", "2ep") for _ in range(7)]
+assert all(s["times_sooner"] == stops[0]["step"] / s["step"] and s["step_half"] >= 0 for s in stops)
+assert all(g["test_top1_half"] > g["test_top1_sd"] and abs(g["difference"] - g["test_top1"] + g["dense_top1"]) < 1e-12
+           and 0 < g["difference_p"] <= 1 for g in grid)
 assert all(0 < g["test_top1_min"] <= g["test_top1"] <= g["test_top1_max"] <= 1 for g in grid)
 assert [g["replicates"] for g in grid].count(2) == 4
 def walk(path):

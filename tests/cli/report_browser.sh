@@ -21,6 +21,9 @@ if [ ! -s page.dom ]; then
 fi
 check "a cell for each place of the heat map" test "$(count '<rect class="cell"')" -eq 35
 check "a line for each reset point, in both views" test "$(count '<g class="series"')" -eq 10
+check "a line for each reset point, of early stops and the accuracy there" test "$(count '<g class="series stop"')" -eq 10
+check "a mark for each place of a figure of lines, and in its legend" test "$(count '<path class="mark"')" -eq 160
+check "the dense network's interval behind both" test "$(count '<rect class="band"')" -eq 2
 check "training curves, one of them dense" test "$(count '<g class="curve[^"]*"')" -eq 11
 check "layers" test "$(count '<rect class="layer"')" -eq 28
 check "rows of the table" test "$(count '<tr><td>')" -eq 101

@@ -1,0 +1,156 @@
+/* Early stops; see early.h. */
+#include "report/early.h"
+
+#include "base/mem.h"
+#include "report/table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* No step that anybody reaches, and no accuracy: damaged files must not stretch the pictures. */
+#define STEPS_MOST 1e12
+
+/* What makes cells one series. Whoever gives the grid a further axis names its value here. */
+static void label_of(const struct cop_row *row, char label[COP_SERIES_LABEL])
+{
+	snprintf(label, COP_SERIES_LABEL, "%.*s", COP_TEXT - 1, row->reset);
+}
+
+static struct cop_early_series *find_series(struct cop_early *e, const struct cop_row *row)
+{
+	char label[COP_SERIES_LABEL];
+	label_of(row, label);
+	for (size_t i = 0; i < e->n; i++)
+		if (strcmp(e->series[i].label, label) == 0)
+			return &e->series[i];
+	e->series = cop_grow(e->series, &e->cap, e->n + 1, sizeof(*e->series));
+	struct cop_early_series *s = &e->series[e->n++];
+	*s = (struct cop_early_series){.order = row->reset_step,
+				       .at = cop_xcalloc(e->g->nq, sizeof(struct cop_early_place))};
+	memcpy(s->label, label, sizeof(label));
+	return s;
+}
+
+static void add(const struct cop_early *e, struct cop_early_place *p, const struct cop_history *h)
+{
+	struct cop_early_stop stop = cop_history_early_stop(h);
+	double top1 = e->tested ? stop.test_top1 : stop.val_top1;
+	if (!(fabs(stop.step) < STEPS_MOST))
+		return;
+	cop_spread_add(&p->step, stop.step);
+	if (top1 >= 0 && top1 <= 1)
+		cop_spread_add(&p->top1, top1);
+}
+
+static void finish(struct cop_early_place *p)
+{
+	cop_spread_finish(&p->step);
+	cop_spread_finish(&p->top1);
+}
+
+static const struct cop_history *history_of(const struct cop_results *r, size_t i)
+{
+	return i < r->ndense ? &r->dense[i].history : &r->cell[i - r->ndense].history;
+}
+
+/* The widest gap between rows; the first one may begin anywhere, and the last one end. */
+static double widest_gap(const struct cop_results *r)
+{
+	double most = NAN;
+	for (size_t i = 0; i < r->ndense + r->ncells; i++) {
+		const struct cop_history *h = history_of(r, i);
+		for (size_t k = 1; k < h->n; k++)
+			most = fmax(most, h->row[k][COP_HISTORY_STEP] - h->row[k - 1][COP_HISTORY_STEP]);
+	}
+	return most < STEPS_MOST ? most : NAN;
+}
+
+static int by_order(const void *a, const void *b)
+{
+	const struct cop_early_series *x = a, *y = b;
+	return x->order != y->order ? (x->order > y->order) - (x->order < y->order) : strcmp(x->label, y->label);
+}
+
+void cop_early_init(struct cop_early *e, const struct cop_results *r, const struct cop_grid *g)
+{
+	bool any = false;
+	*e = (struct cop_early){.g = g, .every = widest_gap(r)};
+	for (size_t i = 0; i < r->ndense + r->ncells; i++) {
+		struct cop_early_stop stop = cop_history_early_stop(history_of(r, i));
+		any |= isfinite(stop.step);
+		e->tested |= isfinite(stop.test_top1);
+	}
+	for (size_t i = 0; i < r->ncells && any; i++) {
+		const struct cop_row *row = &r->cell[i].row;
+		size_t q = cop_grid_quantile(g, row->quantile);
+		if (q < g->nq)
+			add(e, &find_series(e, row)->at[q], &r->cell[i].history);
+	}
+	for (size_t i = 0; i < r->ndense; i++)
+		add(e, &e->dense, &r->dense[i].history);
+	finish(&e->dense);
+	for (size_t i = 0; i < e->n; i++)
+		for (size_t q = 0; q < g->nq; q++)
+			finish(&e->series[i].at[q]);
+	if (e->n)
+		qsort(e->series, e->n, sizeof(*e->series), by_order);
+}
+
+void cop_early_release(struct cop_early *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		free(e->series[i].at);
+	free(e->series);
+	*e = (struct cop_early){0};
+}
+
+double cop_early_speed(const struct cop_early *e, const struct cop_early_place *p)
+{
+	return p->step.mean > 0 && e->dense.step.mean > 0 ? e->dense.step.mean / p->step.mean : NAN;
+}
+
+static const struct cop_column columns[] = {
+	{"reset", COP_COLUMN_TEXT, 0},         {"quantile", COP_COLUMN_GENERAL, 6},
+	{"left", COP_COLUMN_PERCENT, 2},       {"replicates", COP_COLUMN_INT, 0},
+	{"step", COP_COLUMN_REAL, 0},          {"step_half", COP_COLUMN_REAL, 0},
+	{"times_sooner", COP_COLUMN_REAL, 2},  {"split", COP_COLUMN_TEXT, 0},
+	{"top1", COP_COLUMN_PERCENT, 2},       {"top1_half", COP_COLUMN_PERCENT, 2},
+	{"difference", COP_COLUMN_PERCENT, 2}, {"difference_half", COP_COLUMN_PERCENT, 2},
+};
+
+/* label NULL: the dense network. */
+static void add_row(struct cop_table *t, const struct cop_early *e, const char *label, size_t q,
+		    const struct cop_early_place *p)
+{
+	struct cop_estimate here = cop_spread_estimate(&p->top1), dense = cop_spread_estimate(&e->dense.top1);
+	struct cop_difference d = cop_difference_of(&here, &dense);
+	cop_table_text(t, label ? label : "dense");
+	cop_table_real(t, label ? e->g->quantile[q] : 0);
+	cop_table_real(t, label ? e->g->left[q] : 1);
+	cop_table_int(t, (int64_t)p->step.n);
+	cop_table_real(t, p->step.mean);
+	cop_table_real(t, p->step.half);
+	cop_table_real(t, cop_early_speed(e, p));
+	cop_table_text(t, e->tested ? "test" : "validation");
+	cop_table_real(t, p->top1.mean);
+	cop_table_real(t, p->top1.half);
+	cop_table_real(t, d.mean);
+	cop_table_real(t, label ? d.half : NAN);
+}
+
+struct cJSON *cop_early_json(const struct cop_early *e)
+{
+	struct cop_table t;
+	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	if (e->dense.step.n)
+		add_row(&t, e, NULL, 0, &e->dense);
+	for (size_t i = 0; i < e->n; i++)
+		for (size_t q = 0; q < e->g->nq; q++)
+			if (e->series[i].at[q].step.n)
+				add_row(&t, e, e->series[i].label, q, &e->series[i].at[q]);
+	struct cJSON *json = cop_table_json(&t);
+	cop_table_release(&t);
+	return json;
+}
