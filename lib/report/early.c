@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "report/table.h"
+#include "report/text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -111,6 +112,62 @@ double cop_early_speed(const struct cop_early *e, const struct cop_early_place *
 	return p->step.mean > 0 && e->dense.step.mean > 0 ? e->dense.step.mean / p->step.mean : NAN;
 }
 
+static void add_step(struct cop_table *t, const struct cop_spread *s)
+{
+	if (s->n)
+		cop_table_int(t, llround(s->mean));
+	else
+		cop_table_none(t);
+}
+
+/* Series from..to - 1, and beside the first the dense network. */
+static void print_block(const struct cop_early *e, size_t from, size_t to, FILE *out)
+{
+	struct cop_table t;
+	struct cop_column *column = cop_xcalloc(to - from + 2, sizeof(*column));
+	column[0] = (struct cop_column){"quantile", COP_COLUMN_TEXT, 0};
+	column[1] = (struct cop_column){"left", COP_COLUMN_PERCENT, 2};
+	for (size_t i = from; i < to; i++)
+		column[2 + i - from] = (struct cop_column){e->series[i].label, COP_COLUMN_INT, 0};
+	cop_table_init(&t, column, to - from + 2);
+	cop_table_text(&t, "dense");
+	cop_table_real(&t, 1);
+	add_step(&t, &e->dense.step);
+	for (size_t i = from + 1; i < to; i++)
+		cop_table_none(&t);
+	for (size_t q = 0; q < e->g->nq; q++) {
+		char text[COP_NUMBER_TEXT];
+		snprintf(text, sizeof(text), "%.6g", e->g->quantile[q]);
+		cop_table_text(&t, text);
+		cop_table_real(&t, e->g->left[q]);
+		for (size_t i = from; i < to; i++)
+			add_step(&t, &e->series[i].at[q].step);
+	}
+	cop_table_print(&t, out, false);
+	cop_table_release(&t);
+	free(column);
+}
+
+void cop_early_print(const struct cop_early *e, FILE *out, int width)
+{
+	enum { LABELS = 16, LEAST = 8 };
+	size_t widest = LEAST, fit = 1;
+	for (size_t i = 0; i < e->n; i++) {
+		size_t w = cop_text_width(e->series[i].label);
+		widest = w > widest ? w : widest;
+	}
+	if (width >= LABELS + (int)widest + 2)
+		fit = ((size_t)width - LABELS) / (widest + 2);
+	if (e->n)
+		fprintf(out, "\nearly stop, the step of the least validation loss (mean of the replicates):\n");
+	for (size_t from = 0, to; from < e->n; from = to) {
+		to = from + fit < e->n ? from + fit : e->n;
+		if (from > 0)
+			fprintf(out, "\n");
+		print_block(e, from, to, out);
+	}
+}
+
 static const struct cop_column columns[] = {
 	{"reset", COP_COLUMN_TEXT, 0},         {"quantile", COP_COLUMN_GENERAL, 6},
 	{"left", COP_COLUMN_PERCENT, 2},       {"replicates", COP_COLUMN_INT, 0},
@@ -136,7 +193,7 @@ static void add_row(struct cop_table *t, const struct cop_early *e, const char *
 	cop_table_text(t, e->tested ? "test" : "validation");
 	cop_table_real(t, p->top1.mean);
 	cop_table_real(t, p->top1.half);
-	cop_table_real(t, d.mean);
+	cop_table_real(t, label ? d.mean : NAN);
 	cop_table_real(t, label ? d.half : NAN);
 }
 

@@ -8,6 +8,8 @@
 
 #include "report/grid.h"
 
+#include <stdio.h>
+
 struct cJSON;
 
 struct cop_early_place {
@@ -40,6 +42,9 @@ void cop_early_release(struct cop_early *e);
 /* How many times sooner than the dense network a place stops: the ratio of the mean steps; NaN where one is not known.
  */
 double cop_early_speed(const struct cop_early *e, const struct cop_early_place *p);
+
+/* Mean steps, quantiles down, series across, in blocks of as many as fit `width` columns. Nothing where n is 0. */
+void cop_early_print(const struct cop_early *e, FILE *out, int width);
 
 /* A row for each place that has a value. */
 struct cJSON *cop_early_json(const struct cop_early *e);

@@ -84,6 +84,14 @@ static void print_json(const struct cop_results *r, const struct cop_grid *g, co
 	cJSON_Delete(json);
 }
 
+static void print_early(const struct cop_results *r, const struct cop_grid *g, FILE *out)
+{
+	struct cop_early e;
+	cop_early_init(&e, r, g);
+	cop_early_print(&e, out, cop_terminal_width(out));
+	cop_early_release(&e);
+}
+
 static int write_svg(const char *path, const struct cop_grid *g, struct cop_err *err)
 {
 	struct cop_str svg = {0};
@@ -106,6 +114,7 @@ static int report_results(const char *results, const char *html, const struct co
 	else {
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));
+		print_early(r, &g, out);
 		cop_speed_print(&g, out);
 	}
 	int rc = cop_html_write(html, r, &g, err);

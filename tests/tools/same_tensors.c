@@ -19,8 +19,9 @@ struct side {
 };
 
 static const char *const groups[] = {"params/", "buffers/", "optimizer/", "masks/", "history/"};
-static const char *const figures[] = {"step",      "total",     "nnz",       "quantile", "threshold",
-				      "test_top1", "test_top5", "test_loss", "val_top1"};
+static const char *const figures[] = {
+	"step",      "total",     "nnz",      "quantile",        "threshold",           "test_top1",
+	"test_top5", "test_loss", "val_top1", "early_stop_step", "early_stop_val_top1", "early_stop_test_top1"};
 
 static int note(struct cop_h5 *f, const char *path, void *user, struct cop_err *err)
 {

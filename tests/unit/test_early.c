@@ -54,6 +54,18 @@ static struct cop_cell cell(int64_t replicate, double quantile, const char *rese
 	return c;
 }
 
+/* noinline: gcc 12 warns of a dangling pointer that is none */
+__attribute__((noinline)) static char *printed(const struct cop_early *e, int width)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+	assert_non_null(out);
+	cop_early_print(e, out, width);
+	fclose(out);
+	return text;
+}
+
 static void near(double got, double wanted)
 {
 	if (!(fabs(got - wanted) <= 1e-9 * fabs(wanted)))
@@ -95,6 +107,17 @@ static void test_gathering(void **state)
 		assert_int_equal(e.series[1].at[1].step.n, 0);
 		assert_true(isnan(cop_early_speed(&e, &e.series[1].at[1])));
 		assert_true(e.dense.step.mean == 4000 && e.dense.step.half == 0);
+		char *lines = printed(&e, 80), *narrow = printed(&e, 30);
+		assert_string_equal(lines,
+				    "\nearly stop, the step of the least validation loss (mean of the replicates):\n"
+				    "quantile    left   0ep  500it\n"
+				    "dense     100.00  4000      -\n"
+				    "0.5        50.00  2500   1500\n"
+				    "0.9        10.00  4000      -\n");
+		assert_non_null(strstr(narrow, "quantile    left   0ep\n"));
+		assert_non_null(strstr(narrow, "\n\nquantile    left  500it\ndense     100.00   4000\n"));
+		free(lines);
+		free(narrow);
 		cJSON *json = cop_early_json(&e), *row = cJSON_GetArrayItem(json, 1);
 		assert_int_equal(cJSON_GetArraySize(json), 4);
 		assert_string_equal(cJSON_GetObjectItem(cJSON_GetArrayItem(json, 0), "reset")->valuestring, "dense");
@@ -175,6 +198,9 @@ static void test_little(void **state)
 	cop_figure_early(&svg, &e, false);
 	cop_figure_early(&svg, &e, true);
 	assert_int_equal(svg.len, 0);
+	char *lines = printed(&e, 80);
+	assert_string_equal(lines, "");
+	free(lines);
 	cJSON *json = cop_early_json(&e);
 	assert_int_equal(cJSON_GetArraySize(json), 0);
 	cJSON_Delete(json);
