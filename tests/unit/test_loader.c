@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "nn/ahead.h"
 #include "nn/loader.h"
+#include "nn/samples.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -250,11 +251,49 @@ static void test_choice(void **state)
 	assert_int_equal(trials, 3);
 }
 
+/* Samples are training's first batches, (batch,C,H,W): value by value, moved and mirrored as the picks say. */
+static void test_samples(void **state)
+{
+	(void)state;
+	enum { BATCH = 37, BATCHES = 6 /* of which 4 are an epoch */ };
+	const struct cop_data d = make_data(MOVE | FLIP);
+	struct cop_samples s;
+	struct cop_shuffle shuffle;
+	struct cop_err err = {0};
+	static float x[BATCH * F];
+	int32_t label[BATCH], wanted[BATCH];
+	struct cop_pick pick[BATCH];
+	assert_int_equal(cop_samples_open(&s, &d, BATCH, BATCHES, 3, 4, &err), 0);
+	assert_int_equal(s.batch, BATCH);
+	assert_int_equal(s.n, BATCHES);
+	cop_shuffle_init(&shuffle, &d, 3, 4);
+	for (int turn = 0; turn < 2 * BATCHES; turn++) {
+		int64_t k = turn < BATCHES ? turn : turn * 5 % BATCHES; /* in turn, and not */
+		assert_int_equal(s.read(&s, k, x, label, &err), 0);
+		cop_shuffle_batch(&shuffle, k / 4, k % 4, BATCH, pick, wanted);
+		assert_memory_equal(label, wanted, sizeof(label));
+		for (int i = 0; i < BATCH * F; i++) {
+			int n = i / F, c = i % F / (H * W), row = i % (H * W) / W, column = i % W;
+			int from = (pick[n].flip ? W - 1 - column : column) + pick[n].dx;
+			bool inside = row + pick[n].dy >= 0 && row + pick[n].dy < H && from >= 0 && from < W;
+			int pixel = inside ? images[pick[n].index][((row + pick[n].dy) * W + from) * C + c] : 0;
+			float value = (float)pixel * d.scale[c] + d.shift[c];
+			if (!(x[i] - value < 1e-5f && value - x[i] < 1e-5f))
+				fail_msg("batch %d, image %d, channel %d, row %d, column %d: %g, not %g", (int)k, n, c,
+					 row, column, (double)x[i], (double)value);
+		}
+	}
+	cop_shuffle_release(&shuffle);
+	cop_samples_close(&s);
+	assert_int_equal(cop_samples_open(&s, &d, TRAINING + 1, 1, 3, 4, &err), COP_EINPUT);
+	cop_samples_close(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_training), cmocka_unit_test(test_jumping),
-					   cmocka_unit_test(test_busy), cmocka_unit_test(test_parts),
-					   cmocka_unit_test(test_choice)};
+					   cmocka_unit_test(test_busy),     cmocka_unit_test(test_parts),
+					   cmocka_unit_test(test_choice),   cmocka_unit_test(test_samples)};
 	cop_cpu_set_threads(2);
 	return cmocka_run_group_tests(tests, fill, NULL);
 }
