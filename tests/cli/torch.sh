@@ -1,5 +1,5 @@
 #!/bin/bash
-# test: ten training steps of each network beside PyTorch from the same weights: losses, weights, running statistics
+# test: beside PyTorch from the same weights: ten training steps of each network, and scores of criteria
 source "$ROOT/tests/lib.sh"
 
 TORCH=
@@ -60,10 +60,28 @@ END
 	sed 's/^/# /' found
 }
 
+# scores NAME IMAGES SIDE: by derivatives, of the run that beside made
+scores() {
+	local c data=data-$2-$3.h5
+	for c in snip grasp synflow gradient-weight; do
+		if "$BUILD/tests/tools/score_weights" $1 $c 1 scores >tensors 2>log &&
+			"$TORCH" "$ROOT/tests/tools/torch_scores.py" $1 $data scores $c <tensors >found 2>&1; then
+			ok "$1: scores of $c beside PyTorch"
+		else
+			no "$1: scores of $c beside PyTorch"
+			sed 's/^/# /' log
+		fi
+		sed 's/^/# /' found
+	done
+}
+
 beside lenet 60 16 0.05 '{"name": "lenet"}'
+scores lenet 60 16
 beside lenet-nesterov 60 16 0.05 '{"name": "lenet"}' --set train.optimizer.nesterov=true
 beside conv2 20 16 0.01 '{"name": "conv2"}'
+scores conv2 20 16
 beside vgg11 40 16 0.01 '{"name": "vgg", "depth": 11, "width": 0.25}'
 beside resnet20 40 16 0.002 '{"name": "resnet", "depth": 20, "width": 0.5}'
+scores resnet20 40 16
 # at its beginning a small one is so steep that even this rate takes the loss down by a seventh
 beside mobilenet_v2 40 32 0.000003 '{"name": "mobilenet_v2", "width": 0.25}'
