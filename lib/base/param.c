@@ -122,22 +122,38 @@ static int take_number(const struct cop_param *d, const cJSON *v, bool whole, do
 	return check_range(d, *to, o, err);
 }
 
+int cop_choice_find(const char *choices, const char *word)
+{
+	size_t n = strlen(word);
+	for (int k = 0; n; k++) {
+		size_t m = strcspn(choices, "|");
+		if (m == n && strncmp(choices, word, n) == 0)
+			return k;
+		if (!choices[m])
+			break;
+		choices += m + 1;
+	}
+	return -1;
+}
+
+const char *cop_choice_text(const char *choices, int64_t k, char *buf, size_t size)
+{
+	for (; k > 0 && *choices; k--) {
+		choices += strcspn(choices, "|");
+		choices += *choices == '|';
+	}
+	snprintf(buf, size, "%.*s", k ? 0 : (int)strcspn(choices, "|"), choices);
+	return buf;
+}
+
 static int take_choice(const struct cop_param *d, const cJSON *v, int *to, const struct origin *o, struct cop_err *err)
 {
 	const char *word = cJSON_IsString(v) ? v->valuestring : "";
-	size_t n = strlen(word);
-	int k = 0;
-	for (const char *c = d->choices; n; k++) {
-		size_t m = strcspn(c, "|");
-		if (m == n && strncmp(c, word, n) == 0) {
-			*to = k;
-			return 0;
-		}
-		if (!c[m])
-			break;
-		c += m + 1;
-	}
-	return refuse(o, d->key, err, "is '%s', but must be one of %s", word, d->choices);
+	int k = cop_choice_find(d->choices, word);
+	if (k < 0)
+		return refuse(o, d->key, err, "is '%s', but must be one of %s", word, d->choices);
+	*to = k;
+	return 0;
 }
 
 static void free_value(const struct cop_param *d, void *field)
@@ -145,8 +161,8 @@ static void free_value(const struct cop_param *d, void *field)
 	if (d->kind == COP_PARAM_STRING || d->kind == COP_PARAM_JSON) {
 		free(*(char **)field);
 		*(char **)field = NULL;
-	} else if (d->kind == COP_PARAM_INTS || d->kind == COP_PARAM_REALS) {
-		struct cop_ints *l = field; /* both kinds of list have this shape */
+	} else if (d->kind == COP_PARAM_INTS || d->kind == COP_PARAM_REALS || d->kind == COP_PARAM_CHOICES) {
+		struct cop_ints *l = field; /* these lists have one shape */
 		free(l->v);
 		*l = (struct cop_ints){0};
 	} else if (d->kind == COP_PARAM_STRINGS) {
@@ -221,6 +237,25 @@ static const char *find_twice(const cJSON *v)
 	return NULL;
 }
 
+static int take_choices(const struct cop_param *d, const cJSON *v, struct cop_ints *to, const struct origin *o,
+			struct cop_err *err)
+{
+	bool list = cJSON_IsArray(v);
+	size_t n = list ? (size_t)cJSON_GetArraySize(v) : 1;
+	free_value(d, to);
+	to->v = cop_xcalloc(n, sizeof(*to->v));
+	for (const cJSON *item = list ? v->child : v; item && to->n < n; item = item->next) {
+		int k = 0, rc = take_choice(d, item, &k, o, err);
+		if (rc)
+			return rc;
+		for (size_t i = 0; i < to->n; i++)
+			if (to->v[i] == k)
+				return refuse(o, d->key, err, "holds '%s' twice", item->valuestring);
+		to->v[to->n++] = k;
+	}
+	return 0;
+}
+
 static int take_json(const struct cop_param *d, const cJSON *v, char **to, const struct origin *o, struct cop_err *err)
 {
 	const char *twice = find_twice(v);
@@ -258,6 +293,8 @@ static int take_value(const struct cop_param *d, const cJSON *v, void *config, c
 		return 0;
 	case COP_PARAM_CHOICE:
 		return take_choice(d, v, field, o, err);
+	case COP_PARAM_CHOICES:
+		return take_choices(d, v, field, o, err);
 	case COP_PARAM_JSON:
 		return take_json(d, v, field, o, err);
 	default:
@@ -407,15 +444,21 @@ int cop_params_load(const struct cop_params *p, void *config, const char *text, 
 	return rc;
 }
 
-static cJSON *choice_json(const struct cop_param *d, int k)
+static cJSON *choice_json(const struct cop_param *d, int64_t k)
 {
-	const char *c = d->choices;
-	for (; k > 0; k--)
-		c += strcspn(c, "|") + 1;
-	char *word = cop_xasprintf("%.*s", (int)strcspn(c, "|"), c);
-	cJSON *v = cJSON_CreateString(word);
-	free(word);
-	return v;
+	char word[64];
+	return cJSON_CreateString(cop_choice_text(d->choices, k, word, sizeof(word)));
+}
+
+/* A lone one is a word where the default is. */
+static cJSON *choices_json(const struct cop_param *d, const struct cop_ints *l)
+{
+	if (l->n == 1 && d->def && d->def[0] == '"')
+		return choice_json(d, l->v[0]);
+	cJSON *list = cJSON_CreateArray();
+	for (size_t i = 0; i < l->n; i++)
+		cJSON_AddItemToArray(list, choice_json(d, l->v[i]));
+	return list;
 }
 
 /* Of text that json_text() gave; nothing: null. */
@@ -440,6 +483,8 @@ static cJSON *value_json(const struct cop_param *d, const void *config)
 		return cJSON_CreateString(*(char *const *)field ? *(char *const *)field : "");
 	case COP_PARAM_CHOICE:
 		return choice_json(d, *(const int *)field);
+	case COP_PARAM_CHOICES:
+		return choices_json(d, field);
 	case COP_PARAM_JSON:
 		return json_of(*(char *const *)field);
 	default:
@@ -485,11 +530,12 @@ char *cop_params_text(const struct cop_params *p, const void *config, unsigned f
 	cJSON *root = cJSON_CreateObject();
 	for (size_t i = 0; i < p->n; i++) {
 		const struct cop_param *d = &p->table[i];
-		if (flags && (!(d->flags & flags) || ((d->flags & COP_PARAM_LATER) && at_default(d, config))))
+		bool once = flags && (d->flags & COP_PARAM_ONCE);
+		if (flags && !once && (!(d->flags & flags) || ((d->flags & COP_PARAM_LATER) && at_default(d, config))))
 			continue;
 		const char *last;
-		cJSON *object = holder(root, p->table[i].key, &last);
-		cJSON_AddItemToObject(object, last, value_json(&p->table[i], config));
+		cJSON *object = holder(root, d->key, &last);
+		cJSON_AddItemToObject(object, last, once ? json_of(d->def) : value_json(d, config));
 	}
 	char *printed = cJSON_Print(root);
 	char *text = cop_xasprintf("%s\n", printed);

@@ -20,6 +20,7 @@ enum cop_param_kind {
 	COP_PARAM_BOOL,    /* bool */
 	COP_PARAM_STRING,  /* char *, owned */
 	COP_PARAM_CHOICE,  /* int: the place in `choices` */
+	COP_PARAM_CHOICES, /* struct cop_ints: places in `choices`, each once; a word stands for a list of one */
 	COP_PARAM_INTS,    /* struct cop_ints */
 	COP_PARAM_REALS,   /* struct cop_reals */
 	COP_PARAM_STRINGS, /* struct cop_strings */
@@ -43,7 +44,9 @@ enum {
 	COP_PARAM_COMPUTES = 1, /* changes what is computed: part of the hash */
 	COP_PARAM_REQUIRED = 2,
 	/* came later than others: its default is what was computed before, and leaves the hash as it was */
-	COP_PARAM_LATER = 4
+	COP_PARAM_LATER = 4,
+	/* was part of the hash and is no longer: its default stays there, for the sake of what was computed before */
+	COP_PARAM_ONCE = 8
 };
 
 struct cop_param {
@@ -83,6 +86,12 @@ void cop_params_release(const struct cop_params *p, void *config);
 
 /* A table of keys, defaults and help as text, for --help; the caller frees. */
 char *cop_params_help(const struct cop_params *p);
+
+/* Choice k of "adam|sgd" into buf; returns buf, which holds "" where there is none. */
+const char *cop_choice_text(const char *choices, int64_t k, char *buf, size_t size);
+
+/* The place of a word among the choices; -1: it is none of them. */
+int cop_choice_find(const char *choices, const char *word);
 
 /* The line (from 1) on which byte `at` of `text` stands. */
 int cop_line_of(const char *text, const char *at);
