@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELD(kind, name)                                          \
-	{                                                          \
-#name, kind, offsetof(struct cop_row, name), false \
-	}
-#define LATER_FIELD(kind, name)                                   \
+#define FIELD(kind, name)                                         \
 	{                                                         \
-#name, kind, offsetof(struct cop_row, name), true \
+#name, kind, offsetof(struct cop_row, name), NULL \
+	}
+#define LATER_FIELD(kind, name, otherwise)                             \
+	{                                                              \
+#name, kind, offsetof(struct cop_row, name), otherwise \
 	}
 const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_I64, index),
@@ -29,15 +29,18 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, threshold),
 	FIELD(COP_FIELD_TEXT, reset),
 	FIELD(COP_FIELD_I64, reset_step),
+	LATER_FIELD(COP_FIELD_TEXT, criterion, "magnitude"),
+	LATER_FIELD(COP_FIELD_TEXT, retrain, "rewind"),
+	LATER_FIELD(COP_FIELD_I64, child, "0"),
 	FIELD(COP_FIELD_I64, total),
 	FIELD(COP_FIELD_I64, nnz),
 	FIELD(COP_FIELD_F64, test_top1),
 	FIELD(COP_FIELD_F64, test_top5),
 	FIELD(COP_FIELD_F64, test_loss),
 	FIELD(COP_FIELD_F64, val_top1),
-	LATER_FIELD(COP_FIELD_F64, early_stop_step),
-	LATER_FIELD(COP_FIELD_F64, early_stop_val_top1),
-	LATER_FIELD(COP_FIELD_F64, early_stop_test_top1),
+	LATER_FIELD(COP_FIELD_F64, early_stop_step, "nan"),
+	LATER_FIELD(COP_FIELD_F64, early_stop_val_top1, "nan"),
+	LATER_FIELD(COP_FIELD_F64, early_stop_test_top1, "nan"),
 	FIELD(COP_FIELD_F64, seconds),
 	FIELD(COP_FIELD_F64, images_per_second),
 	FIELD(COP_FIELD_F64, data_wait),
@@ -46,12 +49,12 @@ const struct cop_row_field cop_row_fields[] = {
 	FIELD(COP_FIELD_F64, joules),
 	FIELD(COP_FIELD_I64, cores),
 	FIELD(COP_FIELD_F64, gpus),
-	LATER_FIELD(COP_FIELD_F64, gpu_utilisation),
-	LATER_FIELD(COP_FIELD_F64, gpu_memory),
+	LATER_FIELD(COP_FIELD_F64, gpu_utilisation, "nan"),
+	LATER_FIELD(COP_FIELD_F64, gpu_memory, "nan"),
 	FIELD(COP_FIELD_I64, restarts),
 	FIELD(COP_FIELD_TEXT, host),
 	FIELD(COP_FIELD_TEXT, device),
-	LATER_FIELD(COP_FIELD_TEXT, engine),
+	LATER_FIELD(COP_FIELD_TEXT, engine, ""),
 	FIELD(COP_FIELD_TEXT, job),
 };
 const size_t cop_row_nfields = sizeof(cop_row_fields) / sizeof(cop_row_fields[0]);
@@ -72,13 +75,39 @@ int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *e
 	return rc;
 }
 
-void cop_row_field_clear(const struct cop_row_field *d, struct cop_row *row)
+void cop_row_field_lacks(const struct cop_row_field *d, struct cop_row *row)
 {
 	void *v = (char *)row + d->offset;
-	if (d->kind == COP_FIELD_TEXT)
+	if (d->kind == COP_FIELD_TEXT) {
 		memset(v, 0, COP_TEXT);
-	else
-		*(double *)v = NAN;
+		snprintf(v, COP_TEXT, "%s", d->otherwise);
+	} else if (d->kind == COP_FIELD_I64) {
+		*(int64_t *)v = strtoll(d->otherwise, NULL, 10);
+	} else {
+		*(double *)v = strtod(d->otherwise, NULL);
+	}
+}
+
+/* A field of an open cell's file; *lacks: it is older than the field. */
+static int get_field(struct cop_h5 *f, const struct cop_row_field *d, struct cop_row *row, bool *lacks,
+		     struct cop_err *err)
+{
+	void *v = (char *)row + d->offset;
+	char *text = NULL;
+	*lacks = d->otherwise && !cop_h5_has_attr(f, "/", d->name);
+	if (*lacks) {
+		cop_row_field_lacks(d, row);
+		return 0;
+	}
+	if (d->kind == COP_FIELD_I64)
+		return cop_h5_get_i64(f, "/", d->name, v, err);
+	if (d->kind == COP_FIELD_F64)
+		return cop_h5_get_f64(f, "/", d->name, v, err);
+	int rc = cop_h5_get_str(f, "/", d->name, &text, err);
+	if (!rc)
+		snprintf(v, COP_TEXT, "%s", text);
+	free(text);
+	return rc;
 }
 
 /* *lacking: bit i: the file is older than field i. */
@@ -87,19 +116,9 @@ static int get_row(struct cop_h5 *f, struct cop_row *row, uint64_t *lacking, str
 	int rc = 0;
 	*lacking = 0;
 	for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
-		const struct cop_row_field *d = &cop_row_fields[i];
-		void *v = (char *)row + d->offset;
-		char *text = NULL;
-		if (d->later && !cop_h5_has_attr(f, "/", d->name)) {
-			cop_row_field_clear(d, row);
-			*lacking |= (uint64_t)1 << i;
-		} else if (d->kind == COP_FIELD_I64)
-			rc = cop_h5_get_i64(f, "/", d->name, v, err);
-		else if (d->kind == COP_FIELD_F64)
-			rc = cop_h5_get_f64(f, "/", d->name, v, err);
-		else if (!(rc = cop_h5_get_str(f, "/", d->name, &text, err)))
-			snprintf(v, COP_TEXT, "%s", text);
-		free(text);
+		bool lacks;
+		rc = get_field(f, &cop_row_fields[i], row, &lacks, err);
+		*lacking |= (uint64_t)lacks << i;
 	}
 	return rc;
 }
@@ -298,17 +317,14 @@ int cop_cell_probe(const char *path, struct cop_cell *c, struct cop_err *err)
 	int rc = cop_h5_open(&f, path, COP_CELL_FORMAT, err);
 	if (rc)
 		return rc;
-	const struct {
-		const char *name;
-		int64_t *v;
-	} whole[] = {{"index", &c->row.index},
-		     {"replicate", &c->row.replicate},
-		     {"round", &c->row.round},
-		     {"reset_step", &c->row.reset_step}};
-	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]) && !rc; i++)
-		rc = cop_h5_get_i64(f, "/", whole[i].name, whole[i].v, err);
-	if (!rc)
-		rc = cop_h5_get_f64(f, "/", "quantile", &c->row.quantile, err);
+	static const char *const names[] = {"index",      "replicate", "round",   "quantile",
+					    "reset_step", "criterion", "retrain", "child"};
+	for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && !rc; k++)
+		for (size_t i = 0; i < cop_row_nfields && !rc; i++) {
+			bool lacks;
+			if (strcmp(cop_row_fields[i].name, names[k]) == 0)
+				rc = get_field(f, &cop_row_fields[i], &c->row, &lacks, err);
+		}
 	if (!rc)
 		rc = cop_h5_get_str(f, "/", "experiment_hash", &c->hash, err);
 	cop_h5_close(f);

@@ -16,7 +16,10 @@ struct cop_row {
 	int64_t same_as; /* the cell whose result this is, mask and reset step being the same; -1: its own */
 	double quantile, threshold;
 	char reset[COP_TEXT]; /* as the experiment says it: "3ep" */
-	int64_t reset_step, total, nnz;
+	int64_t reset_step;
+	char criterion[COP_TEXT], retrain[COP_TEXT]; /* the experiment's words; empty for a dense run */
+	int64_t child;
+	int64_t total, nnz;
 	double test_top1, test_top5, test_loss, val_top1;
 	/* where the validation loss is least (struct cop_early_stop); NaN without a validation split */
 	double early_stop_step, early_stop_val_top1;
@@ -116,8 +119,8 @@ int cop_cell_read(const char *path, struct cop_cell *c, struct cop_err *err) COP
 /* Writes `to`, all of the cell's file `from` but with `row` in place of its row. */
 int cop_cell_copy(const char *from, const char *to, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
 /*
- * Reads only what tells which cell of which experiment it is: index, replicate, round, quantile, reset_step and hash;
- * the rest stays 0. A file that is cut short, or is no complete cell, is COP_EINPUT.
+ * Reads only what tells which cell of which experiment it is: index, replicate, round, quantile, reset_step, criterion,
+ * retrain, child and hash; the rest stays 0. A file that is cut short, or is no complete cell, is COP_EINPUT.
  */
 int cop_cell_probe(const char *path, struct cop_cell *c, struct cop_err *err) COP_CHECKED;
 void cop_cell_release(struct cop_cell *c);

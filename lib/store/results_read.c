@@ -22,10 +22,10 @@ static void fill_in(struct cop_h5 *f, struct cop_row *rows, size_t n)
 {
 	for (size_t i = 0; i < cop_row_nfields; i++) {
 		const struct cop_row_field *d = &cop_row_fields[i];
-		if (!d->later || cop_h5_table_has(f, "cells", d->name))
+		if (!d->otherwise || cop_h5_table_has(f, "cells", d->name))
 			continue;
 		for (size_t k = 0; k < n; k++)
-			cop_row_field_clear(d, &rows[k]);
+			cop_row_field_lacks(d, &rows[k]);
 	}
 }
 

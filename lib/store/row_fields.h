@@ -11,14 +11,14 @@ struct cop_row_field {
 	const char *name;
 	enum cop_field_kind kind;
 	size_t offset;
-	bool later; /* an F64 or a TEXT that files of before it was there lack: NaN or empty then */
+	const char *otherwise; /* what it is in files of before it was there: "nan", "0", a text; NULL: all have it */
 };
 
 extern const struct cop_row_field cop_row_fields[];
 extern const size_t cop_row_nfields;
 
-/* What a file lacks: NaN or empty text. */
-void cop_row_field_clear(const struct cop_row_field *d, struct cop_row *row);
+/* A field that the file lacks: what it is otherwise. */
+void cop_row_field_lacks(const struct cop_row_field *d, struct cop_row *row);
 
 /* The row as attributes of the root. */
 int cop_row_store(struct cop_h5 *f, const struct cop_row *row, struct cop_err *err) COP_CHECKED;
