@@ -51,24 +51,46 @@ static int64_t step_of(const struct cop_run *r, const char *reset)
 	return r->cell[i].reset_step;
 }
 
+/* Where they are not what goes without saying: none, or the first choice alone. */
+static void print_words(const char *what, const char *choices, const struct cop_ints *list)
+{
+	char word[32];
+	if (list->n == 0 || (list->n == 1 && list->v[0] == 0))
+		return;
+	printf("\n  %s", what);
+	for (size_t i = 0; i < list->n; i++)
+		printf(" %s", cop_choice_text(choices, list->v[i], word, sizeof(word)));
+}
+
 static void print_grid(const struct cop_run *r)
 {
 	const struct cop_experiment *e = &r->experiment;
-	printf("%s: %zu cells = %zu quantiles x %zu reset points x %" PRId64 " replicates\n", e->name, r->ncells,
-	       e->sweep.quantiles.n, e->sweep.reset.n, e->sweep.replicates);
+	const struct cop_sweep_config *s = &e->sweep;
+	printf("%s: %zu cells = %zu quantiles x %zu reset points x %" PRId64 " replicates", e->name, r->ncells,
+	       s->quantiles.n, s->reset.n, s->replicates);
+	if (s->criterion.n > 1)
+		printf(" x %zu criteria", s->criterion.n);
+	if (s->retrain.n + s->controls.n > 1)
+		printf(" x %zu ways to retrain", s->retrain.n + s->controls.n);
+	if (s->children > 1)
+		printf(" x %" PRId64 " children", s->children);
+	printf("\n");
 	printf("  quantiles   ");
 	for (size_t i = 0; i < e->sweep.quantiles.n; i++)
 		printf(" %g", e->sweep.quantiles.v[i]);
 	printf("\n  reset points");
 	for (size_t i = 0; i < e->sweep.reset.n; i++)
 		printf(" %s (step %" PRId64 ")", e->sweep.reset.v[i], step_of(r, e->sweep.reset.v[i]));
+	print_words("criteria    ", COP_CRITERION_CHOICES, &s->criterion);
+	print_words("retrained by", COP_RETRAIN_CHOICES, &s->retrain);
+	print_words("controls    ", COP_RETRAIN_CHOICES, &s->controls);
 	if (e->sweep.rounds > 1)
 		printf("\n  %" PRId64 " rounds, each from the weights of the one before", e->sweep.rounds);
 	size_t same = 0;
 	for (size_t i = 0; i < r->ncells; i++)
 		same += r->cell[i].same_as >= 0;
 	if (same)
-		printf("\n  %zu cells have the mask and reset point of another and are computed with it", same);
+		printf("\n  %zu cells have the mask and training of another and are computed with it", same);
 	printf("\n  %" PRId64 " epochs of %" PRId64 " steps, %" PRId64 " images a step\n", e->train.epochs,
 	       r->steps_per_epoch, e->train.batch);
 }

@@ -86,8 +86,8 @@ static __device__ float2 adam_rates(const struct cop_adam *o, const struct cop_d
 	__shared__ float2 rates;
 
 	if (threadIdx.x == 0) {
-		double step = (double)(dials->step + 1);
-		double c1 = 1.0 - pow((double)o->beta1, step), c2 = sqrt(1.0 - pow((double)o->beta2, step));
+		double updates = (double)(dials->updates + 1);
+		double c1 = 1.0 - pow((double)o->beta1, updates), c2 = sqrt(1.0 - pow((double)o->beta2, updates));
 		rates = make_float2((float)((double)dials->lr * c2 / c1), (float)((double)o->epsilon * c2));
 	}
 	__syncthreads();

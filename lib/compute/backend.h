@@ -43,7 +43,8 @@ struct cop_loss {
 
 /* What changes from step to step. In the device's memory: a step that was recorded reads it anew each time. */
 struct cop_dials {
-	int64_t step; /* from 0 */
+	int64_t step;    /* from 0 */
+	int64_t updates; /* made before, since the optimizer's state was zero */
 	float lr;
 };
 

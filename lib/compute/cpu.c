@@ -102,7 +102,7 @@ static void cpu_adam(const struct cop_adam *o, const struct cop_dials *dials, si
 #pragma omp parallel for schedule(static)
 	for (size_t k = 0; k < blocks; k++) {
 		size_t at = k * UPDATE_BLOCK, count = n - at < UPDATE_BLOCK ? n - at : UPDATE_BLOCK;
-		cop_cpu_adam(o, dials->lr, dials->step + 1, count, g + at, mask ? mask + at : NULL, w + at, m + at,
+		cop_cpu_adam(o, dials->lr, dials->updates + 1, count, g + at, mask ? mask + at : NULL, w + at, m + at,
 			     v + at);
 	}
 }

@@ -169,7 +169,7 @@ int cop_bench_train(const struct cop_model_config *model, const struct cop_train
 	if (!rc && q)
 		rc = q->memory(&before, &total, err);
 	if (!rc)
-		rc = cop_trainer_init(&t, model, train, &data, backend, 0, err);
+		rc = cop_trainer_init(&t, model, train, &data, backend, err);
 	if (!rc) {
 		cop_trainer_draw(&t, model->init, 1);
 		rc = q ? time_pieces(&t, steps, out, err) : time_steps(&t, steps, out, err);

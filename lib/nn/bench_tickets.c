@@ -74,7 +74,7 @@ int cop_ticket_bench_open(struct cop_ticket_bench **b, const struct cop_model_co
 	for (int i = 0; i < ENGINES && !rc; i++) {
 		n->config[i] = *train;
 		n->config[i].engine = i == AUTO ? COP_ENGINE_AUTO : COP_ENGINE_DENSE;
-		rc = cop_trainer_init(&n->trainer[i], model, &n->config[i], &n->data, &cop_cpu_backend, 0, err);
+		rc = cop_trainer_init(&n->trainer[i], model, &n->config[i], &n->data, &cop_cpu_backend, err);
 	}
 	if (!rc)
 		cop_trainer_draw(&n->trainer[DENSE], model->init, 1);

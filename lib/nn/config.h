@@ -78,6 +78,9 @@ struct cop_train_config {
 	int engine;           /* of the enum above */
 	int64_t ranks;        /* that share each batch; 0 stands for 1 */
 	bool scale_lr;        /* the rates are for one rank's images; false by the time that someone trains */
+	/* not of the file: steps that follow the schedule's last one, and their rate */
+	int64_t more_steps;
+	double more_lr; /* 0: that of the schedule's last step */
 };
 
 #endif

@@ -212,7 +212,7 @@ static int first_half(struct rank *k, int64_t at, struct cop_err *err)
 	struct cop_device_ranks *r = k->all;
 	const struct cop_queue *q = k->backend->queue;
 	int64_t step = r->t->step + at;
-	struct cop_dials dials = {.step = step, .lr = (float)cop_schedule_lr(&r->t->schedule, step)};
+	struct cop_dials dials = cop_trainer_dials(r->t, step);
 	double begun = cop_now();
 	if (r->in_turn)
 		pthread_mutex_lock(&r->reading);

@@ -68,11 +68,13 @@ int cop_schedule_init(struct cop_schedule *s, const struct cop_train_config *c, 
 	if (!rc && s->warmup > s->total)
 		rc = cop_fail(err, COP_EINPUT, "'train.schedule.warmup' (%s) is longer than the training (%lldep)",
 			      c->warmup, (long long)c->epochs);
-	if (rc)
+	if (rc) {
 		cop_schedule_release(s);
-	else
-		qsort(s->milestone, s->nmilestones, sizeof(*s->milestone), by_step);
-	return rc;
+		return rc;
+	}
+	qsort(s->milestone, s->nmilestones, sizeof(*s->milestone), by_step);
+	s->after = c->more_lr > 0 ? c->more_lr : s->total > 0 ? cop_schedule_lr(s, s->total - 1) : s->lr;
+	return 0;
 }
 
 void cop_schedule_release(struct cop_schedule *s)
@@ -91,6 +93,8 @@ static int passed(const struct cop_schedule *s, int64_t t)
 
 double cop_schedule_lr(const struct cop_schedule *s, int64_t t)
 {
+	if (t >= s->total)
+		return s->after;
 	if (t < s->warmup)
 		return s->lr * (double)(t + 1) / (double)s->warmup;
 	double u = s->total > s->warmup ? (double)(t - s->warmup) / (double)(s->total - s->warmup) : 0;

@@ -21,6 +21,7 @@ int64_t cop_validations(int64_t every, int64_t from, int64_t total);
 struct cop_schedule {
 	int name;
 	double lr, gamma, final_lr;
+	double after; /* the rate of steps beyond the last */
 	int64_t warmup, total, steps_per_epoch;
 	int64_t validate_every; /* steps */
 	int64_t *milestone;     /* steps, ascending */
@@ -35,7 +36,7 @@ void cop_schedule_release(struct cop_schedule *s);
  * The learning rate of step t (from 0). Warm-up: lr (t+1)/W for t < W. Then with u = (t-W)/(T-W):
  * constant: lr; step: lr gamma^(milestones passed); cosine: final + (lr-final)(1+cos(pi u))/2 (Loshchilov & Hutter
  * 2017); linear: lr + (final-lr) u, with a warm-up the one cycle of Smith 2018; exponential: lr gamma^(t/steps per
- * epoch).
+ * epoch). Of a step beyond the last, t >= T: the configuration's more_lr, or that of step T-1.
  */
 double cop_schedule_lr(const struct cop_schedule *s, int64_t t);
 

@@ -37,13 +37,11 @@ int cop_trainer_open_loader(const struct cop_trainer *t, int rank, const struct 
 			    enum cop_loader_gives gives, struct cop_loader **l, struct cop_err *err)
 {
 	const struct cop_train_config *c = t->config;
-	uint64_t r = (uint64_t)t->replicate;
 	int rc = cop_loader_open(l, t->data, b, t->work.batch, loader_threads(t), gives, err);
 	if (rc)
 		return rc;
 	cop_loader_share(*l, rank, ranks_of(c));
-	cop_loader_train(*l, (uint64_t)c->seed_order + r, (uint64_t)c->seed_augment + r, t->steps_per_epoch,
-			 t->total_steps);
+	cop_loader_train(*l, (uint64_t)c->seed_order, (uint64_t)c->seed_augment, t->steps_per_epoch, t->total_steps);
 	return 0;
 }
 
@@ -59,7 +57,7 @@ int cop_trainer_open_works(struct cop_trainer *t, const struct cop_net *net, str
 		rc = cop_work_init(&t->eval, net, t->backend, t->eval_batch, false, &t->work, err);
 	if (!t->backend->queue)
 		t->work.dials = &t->dials;
-	t->work.dropout_seed = (uint64_t)t->config->seed_augment + (uint64_t)t->replicate;
+	t->work.dropout_seed = (uint64_t)t->config->seed_augment;
 	return rc;
 }
 
@@ -98,12 +96,12 @@ static int check(const struct cop_trainer *t, struct cop_err *err)
 }
 
 static int init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
-		const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
-		struct cop_trainer *lead, struct cop_err *err)
+		const struct cop_data *data, const struct cop_backend *backend, struct cop_trainer *lead,
+		struct cop_err *err)
 {
-	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend, .replicate = replicate};
+	*t = (struct cop_trainer){.config = train, .data = data, .backend = backend};
 	t->steps_per_epoch = data->train.n / train->batch;
-	t->total_steps = t->steps_per_epoch * train->epochs;
+	t->total_steps = t->steps_per_epoch * train->epochs + train->more_steps;
 	int rc = check(t, err);
 	if (!rc)
 		rc = cop_net_init(&t->net, model, data->info.channels, data->info.height, data->info.width,
@@ -122,16 +120,15 @@ static int init(struct cop_trainer *t, const struct cop_model_config *model, con
 }
 
 int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
-		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
-		     struct cop_err *err)
+		     const struct cop_data *data, const struct cop_backend *backend, struct cop_err *err)
 {
-	return init(t, model, train, data, backend, replicate, NULL, err);
+	return init(t, model, train, data, backend, NULL, err);
 }
 
 int cop_trainer_init_beside(struct cop_trainer *t, const struct cop_model_config *model, struct cop_trainer *lead,
 			    struct cop_err *err)
 {
-	return init(t, model, lead->config, lead->data, lead->backend, lead->replicate, lead, err);
+	return init(t, model, lead->config, lead->data, lead->backend, lead, err);
 }
 
 int cop_trainer_room(struct cop_trainer *t, int wanted, size_t *each, struct cop_err *err)
@@ -174,16 +171,22 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed)
 	changed(t);
 }
 
+void cop_trainer_begin_at(struct cop_trainer *t, int64_t step)
+{
+	t->step = t->fresh = step;
+	for (size_t s = 0; s < t->nslots; s++)
+		memset(t->slot[s], 0, t->net.graph.params.total * sizeof(float));
+	changed(t);
+}
+
 void cop_trainer_restart(struct cop_trainer *t)
 {
-	t->step = t->images = 0;
+	t->images = 0;
 	t->seconds = t->stepping = t->waiting = t->joules = t->gpu_memory = 0;
 	t->gpu_time = (struct cop_gpu_time){0};
 	t->sums = (struct cop_loss){0};
 	cop_history_release(&t->history);
-	for (size_t s = 0; s < t->nslots; s++)
-		memset(t->slot[s], 0, t->net.graph.params.total * sizeof(float));
-	changed(t);
+	cop_trainer_begin_at(t, 0);
 }
 
 static void apply_mask(struct cop_trainer *t)
@@ -222,12 +225,23 @@ static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, stru
 	return 0;
 }
 
-int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
+int cop_trainer_put(struct cop_trainer *t, const struct cop_layout *l, const float *param, const float *buffer,
+		    struct cop_err *err)
 {
-	int rc = mask ? cop_survival_check(&t->net, mask, err) : 0;
-	if (!rc)
-		rc = take_over(t, c, err);
-	if (rc || !mask)
+	const struct cop_graph *g = &t->net.graph;
+	if (!cop_layout_same(l, &g->params))
+		return cop_fail(err, COP_EINPUT, "the weights are of another network");
+	memcpy(t->param, param, g->params.total * sizeof(float));
+	if (g->buffers.total)
+		memcpy(t->buffer, buffer, g->buffers.total * sizeof(float));
+	changed(t);
+	return 0;
+}
+
+int cop_trainer_cut(struct cop_trainer *t, const uint8_t *mask, struct cop_err *err)
+{
+	int rc = cop_survival_check(&t->net, mask, err);
+	if (rc)
 		return rc;
 	cop_on_survivors_release(t); /* of another mask */
 	free(t->mask);
@@ -236,6 +250,15 @@ int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, co
 	apply_mask(t);
 	changed(t);
 	return 0;
+}
+
+int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
+{
+	int rc = mask ? cop_survival_check(&t->net, mask, err) : 0;
+	if (!rc)
+		rc = take_over(t, c, err);
+	t->fresh = 0;
+	return rc || !mask ? rc : cop_trainer_cut(t, mask, err);
 }
 
 struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
@@ -258,9 +281,10 @@ struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)
 	return c;
 }
 
-struct cop_dials cop_trainer_dials(const struct cop_trainer *t)
+struct cop_dials cop_trainer_dials(const struct cop_trainer *t, int64_t step)
 {
-	return (struct cop_dials){.step = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
+	return (struct cop_dials){
+		.step = step, .updates = step - t->fresh, .lr = (float)cop_schedule_lr(&t->schedule, step)};
 }
 
 void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u)
@@ -321,7 +345,7 @@ static int step_alone(struct cop_trainer *t, struct cop_loss *loss, double *wait
 static int one_step(struct cop_trainer *t, double *waited, struct cop_err *err)
 {
 	struct cop_loss loss = {0};
-	t->dials = cop_trainer_dials(t);
+	t->dials = cop_trainer_dials(t, t->step);
 	int rc = t->ranks ? cop_ranks_step(t->ranks, t->pace.threads, &loss, waited, err)
 			  : step_alone(t, &loss, waited, err);
 	if (rc)

@@ -38,9 +38,10 @@ struct cop_trainer {
 	struct cop_ranks *ranks;               /* the same on the CPU */
 	struct cop_on_survivors *survivors;    /* what a mask leaves; NULL: steps are on the arrays above */
 	bool *whole; /* (nodes) layers that are computed whole then (nn/engine.h); NULL: not decided. Owned */
-	int64_t replicate;
 
 	int64_t step, steps_per_epoch, total_steps;
+	int64_t fresh; /* the step at which the optimizer's state was zero: what it corrects for is counted from there
+			*/
 	struct cop_dials dials; /* of the step under way */
 	struct cop_pace pace;   /* how many threads the steps have */
 	struct cop_loss sums;   /* since the last row of the history */
@@ -67,10 +68,9 @@ struct cop_trainer {
 	void *user;
 };
 
-/* replicate: added to each seed. The caller fills experiment, hash, progress_path and what follows it afterwards. */
+/* The caller fills experiment, hash, progress_path and what follows it afterwards. */
 int cop_trainer_init(struct cop_trainer *t, const struct cop_model_config *model, const struct cop_train_config *train,
-		     const struct cop_data *data, const struct cop_backend *backend, int64_t replicate,
-		     struct cop_err *err) COP_CHECKED;
+		     const struct cop_data *data, const struct cop_backend *backend, struct cop_err *err) COP_CHECKED;
 
 /*
  * A trainer whose batches are those of `lead`, on a device that works beside the program: the same network, data and
@@ -100,6 +100,16 @@ void cop_trainer_draw(struct cop_trainer *t, int init, uint64_t seed);
  */
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 	COP_CHECKED;
+
+/* Whatever the weights are, they are those of `step` now, and the optimizer's state is zero. */
+void cop_trainer_begin_at(struct cop_trainer *t, int64_t step);
+
+/* Other weights, in the layout `l`, and running statistics. COP_EINPUT where they are of another network. */
+int cop_trainer_put(struct cop_trainer *t, const struct cop_layout *l, const float *param, const float *buffer,
+		    struct cop_err *err) COP_CHECKED;
+
+/* From now on the mask's weights are 0; as for cop_trainer_rewind. */
+int cop_trainer_cut(struct cop_trainer *t, const uint8_t *mask, struct cop_err *err) COP_CHECKED;
 
 /* Where a device, or the network reduced to its mask, has gone on from the arrays above, they become what it has.
    Before they are read. */

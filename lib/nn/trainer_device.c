@@ -295,7 +295,7 @@ static int queue_or_replay(struct cop_trainer *const *t, int n, struct cop_err *
 static int one_step(struct cop_trainer *const *t, int n, double *waited, struct cop_err *err)
 {
 	struct cop_on_device *d = lead_of(t[0]);
-	struct cop_dials dials = cop_trainer_dials(t[0]);
+	struct cop_dials dials = cop_trainer_dials(t[0], t[0]->step);
 	double begun = cop_now();
 	int rc = cop_feed_send(&d->train, t[0]->step, &dials, err);
 	*waited += cop_now() - begun;

@@ -41,7 +41,7 @@ void cop_on_survivors_sync(struct cop_trainer *t);
 /* Of all attempts, see cop_trainer_utilisation. */
 struct cop_gpu_time cop_trainer_gpu_time(const struct cop_trainer *t);
 
-struct cop_dials cop_trainer_dials(const struct cop_trainer *t);
+struct cop_dials cop_trainer_dials(const struct cop_trainer *t, int64_t step);
 
 /* Adds nothing and says what is wrong where a loss is not finite. */
 int cop_trainer_finite(const struct cop_trainer *t, double loss, struct cop_err *err) COP_CHECKED;

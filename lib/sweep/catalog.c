@@ -39,6 +39,9 @@ static uint64_t grid_hash(const struct cop_run *r)
 		h = cop_hash(h, &p->round, sizeof(p->round));
 		h = cop_hash(h, &p->quantile, sizeof(p->quantile));
 		h = cop_hash(h, &p->reset_step, sizeof(p->reset_step));
+		h = cop_hash(h, &p->criterion, sizeof(p->criterion));
+		h = cop_hash(h, &p->retrain, sizeof(p->retrain));
+		h = cop_hash(h, &p->child, sizeof(p->child));
 	}
 	return h;
 }

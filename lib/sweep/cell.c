@@ -21,21 +21,6 @@ bool cop_cell_done(const struct cop_run *r, int64_t index, struct cop_err *err)
 	return done;
 }
 
-static int rewind_to(struct cop_job_work *w, const struct cop_point *p, const uint8_t *mask, struct cop_err *err)
-{
-	struct cop_checkpoint c = {0};
-	char *path = cop_run_checkpoint(w->run, p->replicate, p->reset_step);
-	int rc = cop_ticket_checkpoint(w->run, &w->staging, path, true, &c, err);
-	if (!rc && c.step != p->reset_step)
-		rc = cop_fail(err, COP_EINPUT, "'%s' is of step %lld, not %lld", path, (long long)c.step,
-			      (long long)p->reset_step);
-	if (!rc)
-		rc = cop_trainer_rewind(&w->trainer, &c, mask, err);
-	cop_checkpoint_release(&c);
-	free(path);
-	return rc;
-}
-
 static bool is_listed(const struct cop_trainer *t, size_t offset)
 {
 	const struct cop_graph *g = &t->net.graph;
@@ -83,11 +68,12 @@ static int write_result(struct cop_job_work *w, struct cop_row row, struct cop_e
 	if (!rc)
 		rc = cop_cell_write(path, &c, w->run->text, &t->net.graph.params, keep ? t->param : NULL,
 				    keep ? t->mask : NULL, &t->net.graph.buffers, keep ? t->buffer : NULL, err);
-	char data[COP_DATA_NOTE];
+	char data[COP_DATA_NOTE], text[COP_POINT_TEXT];
+	const char *variant = cop_point_variant(&w->run->cell[row.index], text);
 	if (!rc)
-		cop_info("%s: quantile %g, reset %s: test top-1 %.2f%% with %lld of %lld weights%s", w->what,
-			 row.quantile, row.reset, 100 * c.row.test_top1, (long long)c.row.nnz, (long long)c.row.total,
-			 cop_trainer_data_note(t, data));
+		cop_info("%s: quantile %g, reset %s%s%s: test top-1 %.2f%% with %lld of %lld weights%s", w->what,
+			 row.quantile, row.reset, *variant ? ", " : "", variant, 100 * c.row.test_top1,
+			 (long long)c.row.nnz, (long long)c.row.total, cop_trainer_data_note(t, data));
 	free(c.layer);
 	free(folder);
 	free(path);
@@ -101,26 +87,38 @@ struct job {
 	struct cop_row row;
 };
 
-/* The ticket: mask, rewound weights, and what an attempt before this one has left. */
+/* Where in the grid a row belongs. */
+static void place_row(struct cop_row *row, const struct cop_point *p)
+{
+	row->index = p->index;
+	row->replicate = p->replicate;
+	row->round = p->round;
+	row->quantile = p->quantile;
+	snprintf(row->reset, sizeof(row->reset), "%s", p->reset);
+	row->reset_step = p->reset_step;
+	cop_choice_text(COP_CRITERION_CHOICES, p->criterion, row->criterion, sizeof(row->criterion));
+	cop_choice_text(COP_RETRAIN_CHOICES, p->retrain, row->retrain, sizeof(row->retrain));
+	row->child = p->child;
+}
+
+/* The ticket: mask, weights to begin with, and what an attempt before this one has left. */
 static int prepare(struct job *j, struct cop_err *err)
 {
 	struct cop_job_work *w = &j->work;
 	const struct cop_point *p = j->point;
 	uint8_t *mask = NULL;
 	bool found = false;
-	j->row = (struct cop_row){.round = p->round,
-				  .same_as = -1,
-				  .index = p->index,
-				  .replicate = p->replicate,
-				  .quantile = p->quantile,
-				  .reset_step = p->reset_step};
-	snprintf(j->row.reset, sizeof(j->row.reset), "%s", p->reset);
-	snprintf(w->identity, sizeof(w->identity), "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld",
-		 (long long)p->index, (long long)p->replicate, (long long)p->round, p->quantile,
-		 (long long)p->reset_step);
+	char variant[COP_POINT_TEXT];
+	cop_point_variant(p, variant);
+	j->row = (struct cop_row){.same_as = -1};
+	place_row(&j->row, p);
+	snprintf(w->identity, sizeof(w->identity),
+		 "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld%s%s", (long long)p->index,
+		 (long long)p->replicate, (long long)p->round, p->quantile, (long long)p->reset_step,
+		 *variant ? ", " : "", variant);
 	int rc = cop_ticket_mask(w->run, &w->staging, p, &mask, &j->row.threshold, err);
 	if (!rc)
-		rc = rewind_to(w, p, mask, err);
+		rc = cop_ticket_start(w->run, &w->staging, p, mask, &w->trainer, err);
 	if (!rc)
 		cop_trainer_resume(&w->trainer, &found);
 	if (found)
@@ -134,7 +132,8 @@ static int begin(struct job *j, const struct cop_run *r, const struct cop_point 
 		 const struct cop_work_options *o, struct cop_err *err)
 {
 	j->point = p;
-	int rc = cop_work_begin(&j->work, r, false, p->index, p->replicate, lead ? &lead->work : NULL, o, err);
+	const struct cop_train_config train = cop_ticket_training(r, p);
+	int rc = cop_work_begin(&j->work, r, false, p->index, &train, lead ? &lead->work : NULL, o, err);
 	return rc ? rc : prepare(j, err);
 }
 
@@ -154,7 +153,7 @@ static int compute(const struct cop_run *r, const struct cop_point *p, const str
 	struct job j = {0};
 	int rc = begin(&j, r, p, NULL, o, err);
 	if (!rc)
-		rc = cop_trainer_run(&j.work.trainer, r->total_steps, err);
+		rc = cop_trainer_run(&j.work.trainer, j.work.trainer.total_steps, err);
 	return end(&j, rc, err);
 }
 
@@ -173,9 +172,7 @@ int cop_cell_share(const struct cop_run *r, int64_t index, struct cop_err *err)
 			break;
 		char *to = cop_run_cell(r, p->index);
 		struct cop_row row = c.row;
-		row.index = p->index;
-		row.round = p->round;
-		row.quantile = p->quantile;
+		place_row(&row, p);
 		row.same_as = index;
 		row.seconds = 0;
 		row.joules *= 0; /* NaN stays NaN */
@@ -254,7 +251,7 @@ static int room_beside(struct job *lead, int wanted)
 	return room < 0 ? 0 : room;
 }
 
-/* The first member that is left, and as many of its replicate as fit beside it. */
+/* The first member that is left, and as many as can go beside it. */
 static void run_wave(const struct cop_run *r, struct member *m, int n, struct job *job,
 		     const struct cop_work_options *o, int *rc, struct cop_err *err)
 {
@@ -267,11 +264,11 @@ static void run_wave(const struct cop_run *r, struct member *m, int n, struct jo
 	rc[lead] = begin(&job[lead], r, m[lead].point, NULL, o, &err[lead]);
 	which[going++] = lead;
 	for (int i = lead + 1; i < n; i++)
-		wanted += !m[i].over && m[i].point->replicate == m[lead].point->replicate;
+		wanted += !m[i].over && cop_ticket_beside(m[i].point, m[lead].point);
 	wanted = wanted < COP_LANES_MAX ? wanted : COP_LANES_MAX - 1;
 	int room = rc[lead] ? 0 : room_beside(&job[lead], wanted);
 	for (int i = lead + 1; i < n && room > 0; i++) {
-		if (m[i].over || m[i].point->replicate != m[lead].point->replicate)
+		if (m[i].over || !cop_ticket_beside(m[i].point, m[lead].point))
 			continue;
 		m[i].over = true;
 		rc[i] = begin(&job[i], r, m[i].point, &job[lead], o, &err[i]);
@@ -283,7 +280,7 @@ static void run_wave(const struct cop_run *r, struct member *m, int n, struct jo
 		run_rc[k] = rc[which[k]];
 	}
 	if (going > 1 || !rc[lead])
-		cop_trainers_run(t, going, r->total_steps, run_rc, run_err);
+		cop_trainers_run(t, going, job[lead].work.trainer.total_steps, run_rc, run_err);
 	/* the lead last: the others read its batches, for their tests too */
 	for (int k = going - 1; k >= 0; k--) {
 		int i = which[k];

@@ -1,6 +1,7 @@
 /*
- * The grid: quantiles x reset points x replicates as numbered cells, RUN/cells.json. A number never changes its
- * meaning: when a grid grows, its new cells follow behind those that were planned before.
+ * The grid: replicates x criteria x ways to retrain x quantiles x reset points x children as numbered cells,
+ * RUN/cells.json. A number never changes its meaning: when a grid grows, its new cells follow behind those that were
+ * planned before.
  */
 #ifndef COP_SWEEP_CELLS_H
 #define COP_SWEEP_CELLS_H
@@ -15,8 +16,10 @@ struct cop_point {
 	double quantile;
 	char *reset; /* as the experiment says it */
 	int64_t reset_step;
-	int64_t same_as; /* an earlier cell of the same mask and reset step, computed in its place; -1: none */
-	int64_t before;  /* the cell of the round before, whose weights it prunes; -1: the dense run's */
+	int criterion, retrain; /* enum cop_criterion, enum cop_retrain */
+	int64_t child;          /* from 0 */
+	int64_t same_as;        /* an earlier cell of the same mask and training, computed in its place; -1: none */
+	int64_t before;         /* the cell of the round before, whose weights it prunes; -1: the dense run's */
 };
 
 struct cop_cells {
@@ -24,6 +27,16 @@ struct cop_cells {
 	struct cop_point *cell; /* cell[i].index == i */
 	size_t n;
 };
+
+/* How many cells the experiment's grid has. */
+size_t cop_cells_count(const struct cop_experiment *e);
+
+/* Whether both are the same place of a grid, whatever their numbers. */
+bool cop_point_same(const struct cop_point *a, const struct cop_point *b);
+
+/* "random, reinit, child 1": what sets it apart from a ticket by magnitude that is rewound; into buf, returns buf. */
+enum { COP_POINT_TEXT = 96 };
+const char *cop_point_variant(const struct cop_point *p, char buf[COP_POINT_TEXT]);
 
 /*
  * Expands the experiment's grid. Cells of `earlier` (n == 0: none) keep their numbers; replicates are outermost in what

@@ -9,6 +9,7 @@
 #include "nn/schedule.h"
 #include "sweep/batch.h"
 #include "sweep/catalog.h"
+#include "sweep/ticket.h"
 #include "sweep/work.h"
 
 #include <math.h>
@@ -65,14 +66,13 @@ static double work_seconds(const struct counting *n, int64_t steps, double looks
 	return images / (s->images_per_second / s->threads * cores);
 }
 
-/* Seconds of a run from `step` to the end. Without steps there is nothing to time. */
-static double run_seconds(const struct counting *n, int64_t step, int64_t together)
+/* Seconds of a run of so many steps. Where the dense run has none there is nothing to time. */
+static double run_seconds(const struct counting *n, int64_t left, int64_t together)
 {
 	const struct cop_run *r = n->run;
-	int64_t left = r->total_steps - step;
 	const struct cop_experiment *e = &r->experiment;
 	/* validated before the first step, as often as is asked for, and once more at the end with the test */
-	double validations = (double)cop_validations(n->every, step, r->total_steps) + 2;
+	double validations = (double)cop_validations(n->every, r->total_steps - left, r->total_steps) + 2;
 	/* a new minimum may be in any row; in how many it is nobody knows before */
 	double tests = e->train.test_early_stop && e->data.validation ? validations : 1;
 	double looks = (double)e->data.validation * validations + (double)n->info->n[COP_SPLIT_TEST] * tests;
@@ -134,7 +134,7 @@ static double count_dense(struct counting *n)
 		}
 		double validations = (double)(steps / n->every);
 		if (state != COP_EPARTIAL)
-			seconds[left] = run_seconds(n, 0, 1);
+			seconds[left] = run_seconds(n, n->run->total_steps, 1);
 		else if (steps)
 			seconds[left] = work_seconds(n, steps, (double)n->run->experiment.data.validation * validations,
 						     1);
@@ -154,10 +154,10 @@ static double count_tasks(struct counting *n, const int64_t *index, size_t cells
 	double *seconds = cop_xcalloc(tasks, sizeof(*seconds));
 	for (size_t i = 0; i < cells; i++) {
 		size_t t = i / each, in_task = t + 1 < tasks ? each : cells - t * each;
-		int64_t step = n->run->cell[index[i]].reset_step;
-		double took = run_seconds(n, step, s->concurrent ? (int64_t)in_task : 1);
+		int64_t steps = cop_ticket_steps(&n->run->cell[index[i]], n->run->total_steps);
+		double took = run_seconds(n, steps, s->concurrent ? (int64_t)in_task : 1);
 		seconds[t] = s->concurrent ? fmax(seconds[t], took) : seconds[t] + took;
-		n->cost->steps += n->run->total_steps - step;
+		n->cost->steps += steps;
 	}
 	for (size_t t = 0; t < tasks; t++)
 		n->task_seconds += seconds[t];
@@ -233,7 +233,7 @@ static double disk_bytes(const struct cop_run *r, const struct cop_graph *g, int
 	double bytes = (double)e->sweep.replicates * ((2 + saved_between(r)) * checkpoint + RESULT + 2 * history);
 	for (size_t i = 0; i < r->ncells; i++) {
 		const struct cop_point *p = &r->cell[i];
-		double part = r->total_steps ? 1 - (double)p->reset_step / (double)r->total_steps : 1;
+		double part = r->total_steps ? (double)cop_ticket_steps(p, r->total_steps) / (double)r->total_steps : 1;
 		bytes += RESULT + COLLECTED + LOG + 2 * part * history;
 		if (e->sweep.keep_weights)
 			bytes += prunable * weight_bytes(1 - p->quantile) + 4 * (params - prunable + buffers) +

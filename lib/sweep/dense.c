@@ -123,7 +123,7 @@ static int start(struct cop_job_work *w, int64_t replicate, struct cop_err *err)
 		return 0;
 	}
 	cop_trainer_restart(t);
-	cop_trainer_draw(t, e->model.init, (uint64_t)e->train.seed_init + (uint64_t)replicate);
+	cop_trainer_draw(t, e->model.init, (uint64_t)w->train.seed_init);
 	return write_checkpoint(w, replicate, err);
 }
 
@@ -176,7 +176,7 @@ static int go_back(struct cop_job_work *w, int64_t replicate, const int64_t *at,
 	snprintf(w->identity, sizeof(w->identity), "%s: again from step %lld to %lld", w->what, (long long)from,
 		 (long long)step);
 	if (from < 0) {
-		cop_trainer_draw(&w->trainer, e->model.init, (uint64_t)e->train.seed_init + (uint64_t)replicate);
+		cop_trainer_draw(&w->trainer, e->model.init, (uint64_t)w->train.seed_init);
 		return 0;
 	}
 	char *path = cop_run_checkpoint(w->run, replicate, from);
@@ -244,13 +244,15 @@ int cop_dense_run(const struct cop_run *r, int64_t replicate, const struct cop_w
 		return 0;
 	}
 	struct cop_job_work w;
+	const struct cop_train_config train = cop_experiment_training(
+		&r->experiment, &(struct cop_worker){.dense = true, .replicate = replicate});
 	char *path = cop_run_final(r, replicate), *folder = cop_folder_of(path);
 	int rc = cop_mkdirs(folder, err);
 	free(folder);
 	free(path);
 	if (rc)
 		return rc;
-	rc = cop_work_begin(&w, r, true, replicate, replicate, NULL, o, err);
+	rc = cop_work_begin(&w, r, true, replicate, &train, NULL, o, err);
 	if (!rc)
 		rc = train_dense(&w, replicate, err);
 	return cop_work_end(&w, rc, err);

@@ -83,8 +83,8 @@ static const struct cop_param table[] = {
 	 "how often the validation split is measured, '1ep' or '100it'", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"train.test_early_stop", COP_PARAM_BOOL, AT(train.test_early_stop), "false", 0, 0, NULL,
 	 "the test split, too, whenever the validation loss is a new minimum", COP_PARAM_COMPUTES | COP_PARAM_LATER},
-	{"train.seeds.init", COP_PARAM_INT, AT(train.seed_init), "1", 0, 9007199254740992.0, NULL,
-	 "initial weights (replicate r adds r to each seed)", COP_PARAM_COMPUTES},
+	{"train.seeds.init", COP_PARAM_INT, AT(train.seed_init), "1", 0, 9007199254740992.0, NULL, "initial weights",
+	 COP_PARAM_COMPUTES},
 	{"train.seeds.order", COP_PARAM_INT, AT(train.seed_order), "1", 0, 9007199254740992.0, NULL,
 	 "order of the images", COP_PARAM_COMPUTES},
 	{"train.seeds.augment", COP_PARAM_INT, AT(train.seed_augment), "1", 0, 9007199254740992.0, NULL, "augmentation",
@@ -103,8 +103,18 @@ static const struct cop_param table[] = {
 	 "how many weights are cut of which layer", COP_PARAM_COMPUTES},
 	{"sweep.rates", COP_PARAM_JSON, AT(sweep.rates), "{}", 0, 0, NULL,
 	 "layers cut by themselves, at so many times the rate: {\"fc3\": 0.5}", COP_PARAM_COMPUTES | COP_PARAM_LATER},
-	{"sweep.criterion", COP_PARAM_CHOICE, AT(sweep.criterion), "\"magnitude\"", 0, 0, "magnitude",
-	 "what is smallest", COP_PARAM_COMPUTES},
+	{"sweep.criterion", COP_PARAM_CHOICES, AT(sweep.criterion), "\"magnitude\"", 0, 0, COP_CRITERION_CHOICES,
+	 "what is smallest, or several of them", COP_PARAM_ONCE},
+	{"sweep.retrain", COP_PARAM_CHOICES, AT(sweep.retrain), "\"rewind\"", 0, 0, COP_RETRAIN_CHOICES,
+	 "what is retrained from what, or several of them", 0},
+	{"sweep.controls", COP_PARAM_CHOICES, AT(sweep.controls), "[]", 0, 0, COP_RETRAIN_CHOICES,
+	 "further cells with the masks of sweep.retrain's first", 0},
+	{"sweep.fine_tune_lr", COP_PARAM_REAL, AT(sweep.fine_tune_lr), "0", 0, 1e3, NULL,
+	 "fine-tune: the learning rate; 0: the schedule's last", COP_PARAM_COMPUTES | COP_PARAM_LATER},
+	{"sweep.children", COP_PARAM_INT, AT(sweep.children), "1", 1, 100, NULL,
+	 "of each cell, from one state, with another order of images each", 0},
+	{"sweep.vary", COP_PARAM_CHOICES, AT(sweep.vary), "[\"init\", \"order\", \"augment\"]", 0, 0, COP_SEED_CHOICES,
+	 "the seeds that replicate r adds r to", COP_PARAM_COMPUTES | COP_PARAM_LATER},
 	{"sweep.keep_weights", COP_PARAM_BOOL, AT(sweep.keep_weights), "true", 0, 0, NULL,
 	 "weights and masks in each cell's file", 0},
 	{"device.kind", COP_PARAM_CHOICE, AT(device.choice.kind), "\"auto\"", 0, 0, "auto|cpu|cuda", "what trains", 0},
@@ -166,6 +176,18 @@ static int check_lists(const struct cop_experiment *e, const char *name, struct 
 			if (s->quantiles.v[i] == s->quantiles.v[j])
 				return cop_fail(err, COP_EINPUT, "'%s': 'sweep.quantiles' holds %g twice", name,
 						s->quantiles.v[i]);
+	if (s->criterion.n == 0 || s->retrain.n == 0)
+		return cop_fail(err, COP_EINPUT, "'%s': 'sweep.criterion' and 'sweep.retrain' need one word at least",
+				name);
+	for (size_t i = 0; i < s->controls.n; i++)
+		for (size_t j = 0; j < s->retrain.n; j++)
+			if (s->controls.v[i] == s->retrain.v[j]) {
+				char word[32];
+				return cop_fail(
+					err, COP_EINPUT, "'%s': '%s' is in 'sweep.retrain' and in 'sweep.controls'",
+					name,
+					cop_choice_text(COP_RETRAIN_CHOICES, s->retrain.v[j], word, sizeof(word)));
+			}
 	return 0;
 }
 
@@ -317,16 +339,29 @@ void cop_experiment_release(struct cop_experiment *e)
 	cop_params_release(&cop_experiment_params, e);
 }
 
-struct cop_train_config cop_experiment_training(const struct cop_experiment *e, bool dense)
+static bool varies(const struct cop_experiment *e, enum cop_seed seed)
 {
+	for (size_t i = 0; i < e->sweep.vary.n; i++)
+		if (e->sweep.vary.v[i] == (int64_t)seed)
+			return true;
+	return false;
+}
+
+struct cop_train_config cop_experiment_training(const struct cop_experiment *e, const struct cop_worker *w)
+{
+	/* beyond any seed of the file and replicate of it */
+	static const int64_t sibling = INT64_C(1) << 54;
 	struct cop_train_config c = e->train;
 	if (c.scale_lr) {
 		c.lr *= (double)c.ranks;
 		c.final_lr *= (double)c.ranks;
 	}
 	c.scale_lr = false;
-	if (!dense)
+	if (!w->dense)
 		c.ranks = 1;
+	c.seed_init += varies(e, COP_SEED_INIT) ? w->replicate : 0;
+	c.seed_order += (varies(e, COP_SEED_ORDER) ? w->replicate : 0) + w->child * sibling;
+	c.seed_augment += (varies(e, COP_SEED_AUGMENT) ? w->replicate : 0) + w->child * sibling;
 	return c;
 }
 

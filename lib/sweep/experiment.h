@@ -9,6 +9,24 @@
 #include "nn/config.h"
 #include "prune/allocation.h"
 
+/* What is retrained from what; see docs/method.md. */
+enum cop_retrain {
+	COP_RETRAIN_REWIND,      /* the reset point's weights, and the schedule from there */
+	COP_RETRAIN_LR_REWIND,   /* the trained weights, and the schedule from the reset point on */
+	COP_RETRAIN_FINE_TUNE,   /* the trained weights, as many steps with the last learning rate */
+	COP_RETRAIN_REINIT,      /* the mask on new weights, and the whole schedule */
+	COP_RETRAIN_REINIT_SIGN, /* the same, with the signs of the initial weights */
+	COP_RETRAIN_SHUFFLE,     /* as rewind, with the mask shuffled within each tensor */
+	COP_RETRAIN_RANDOM       /* as rewind, with any mask that keeps as many weights */
+};
+#define COP_RETRAIN_CHOICES "rewind|lr-rewind|fine-tune|reinit|reinit-sign|shuffle|random"
+
+/* The seeds that a replicate changes. */
+enum cop_seed { COP_SEED_INIT, COP_SEED_ORDER, COP_SEED_AUGMENT };
+#define COP_SEED_CHOICES "init|order|augment"
+
+#define COP_CRITERION_CHOICES "magnitude"
+
 struct cop_glyphs_config {
 	int64_t train, test, seed;
 };
@@ -16,9 +34,13 @@ struct cop_glyphs_config {
 struct cop_sweep_config {
 	struct cop_reals quantiles;
 	struct cop_strings reset;
-	int64_t replicates, rounds;
-	int scope, criterion;
-	char *rates; /* JSON, for cop_rates_parse */
+	int64_t replicates, rounds, children;
+	int scope;
+	char *rates;                       /* JSON, for cop_rates_parse */
+	struct cop_ints criterion;         /* of enum cop_criterion */
+	struct cop_ints retrain, controls; /* of enum cop_retrain; controls take the masks of retrain's first */
+	struct cop_ints vary;              /* of enum cop_seed */
+	double fine_tune_lr;               /* 0: the schedule's last */
 	bool keep_weights;
 };
 
@@ -62,11 +84,18 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 			size_t nsets, struct cop_err *err) COP_CHECKED;
 void cop_experiment_release(struct cop_experiment *e);
 
+/* Whose work it is that trains: its seeds follow from it. */
+struct cop_worker {
+	bool dense;
+	int64_t replicate;
+	int64_t child; /* of a cell: 0 has the dense run's order of images, each other one its own */
+};
+
 /*
- * How the dense runs train, or the cells: with the rates that are meant, and a cell by one rank, whatever the dense run
- * had. Lists and texts stay the experiment's.
+ * How a dense run trains, or a cell: with the rates that are meant and the seeds of its replicate and child, and a cell
+ * by one rank, whatever the dense run had. Lists and texts stay the experiment's.
  */
-struct cop_train_config cop_experiment_training(const struct cop_experiment *e, bool dense);
+struct cop_train_config cop_experiment_training(const struct cop_experiment *e, const struct cop_worker *w);
 
 /* GPUs of a dense run's task: as many as it has ranks, where tasks have any. */
 int64_t cop_experiment_dense_gpus(const struct cop_experiment *e);

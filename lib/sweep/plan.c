@@ -41,6 +41,30 @@ static int resolve_data(struct cop_experiment *e, const char *run, struct cop_da
 	return rc;
 }
 
+static bool is_among(int64_t v, const struct cop_ints *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i] == v)
+			return true;
+	return false;
+}
+
+/* In rounds a control has the masks of the first way to retrain, and each other way its own. */
+static int compare_chains(const struct cop_sweep_config *a, const struct cop_sweep_config *b, const char *path,
+			  struct cop_err *err)
+{
+	bool same = a->retrain.v[0] == b->retrain.v[0];
+	for (size_t i = 0; i < a->retrain.n; i++)
+		same = same && !is_among(a->retrain.v[i], &b->controls);
+	for (size_t i = 0; i < a->controls.n; i++)
+		same = same && !is_among(a->controls.v[i], &b->retrain);
+	return same ? 0
+		    : cop_fail(err, COP_EINPUT,
+			       "'%s' belongs to another experiment: with rounds the first of 'sweep.retrain' makes the "
+			       "masks of 'sweep.controls', and none may change sides; plan into another folder",
+			       path);
+}
+
 /* Two experiments may share a folder where what a cell computes is the same. */
 static int compare_earlier(const struct cop_experiment *was, const struct cop_experiment *e, const char *path,
 			   struct cop_err *err)
@@ -61,7 +85,7 @@ static int compare_earlier(const struct cop_experiment *was, const struct cop_ex
 				"'%s' belongs to another experiment: sweep.quantiles differ, and with rounds further "
 				"ones may only follow; plan into another folder",
 				path);
-	return 0;
+	return a->rounds > 1 ? compare_chains(a, b, path, err) : 0;
 }
 
 /* The list of an earlier plan's cells; where it is lost or damaged their results tell the numbers. */
@@ -226,12 +250,7 @@ static int check_allocation(const struct cop_experiment *e, const struct cop_lay
 		rc = cop_experiment_allocate(e, params, e->sweep.quantiles.v[i], &a, err);
 		cop_allocation_release(&a);
 	}
-	if (rc)
-		return cop_context(err, "'sweep.scope', 'sweep.rates'");
-	if (e->sweep.scope > COP_SCOPE_LAYER || strcmp(e->sweep.rates, "{}") != 0) /* until cells do so */
-		return cop_fail(err, COP_EINPUT,
-				"'sweep.rates' and scopes but 'global' and 'layer' are not in use yet");
-	return 0;
+	return rc ? cop_context(err, "'sweep.scope', 'sweep.rates'") : 0;
 }
 
 static int plan_into(struct cop_experiment *e, const char *path, const struct cop_data_config *data,

@@ -41,8 +41,7 @@ static size_t identify(const struct cop_run *r, const int64_t *index, size_t n, 
 int cop_cells_recover(struct cop_cells *g, const struct cop_experiment *e, const char *run, int64_t steps_per_epoch,
 		      size_t *known, struct cop_err *err)
 {
-	const struct cop_sweep_config *s = &e->sweep;
-	size_t places = s->quantiles.n * s->reset.n * (size_t)s->replicates;
+	size_t places = cop_cells_count(e);
 	struct cop_run r = {.path = (char *)(uintptr_t)run};
 	cop_experiment_hash(e, r.hash);
 	int64_t *index = cop_xcalloc(places, sizeof(*index));

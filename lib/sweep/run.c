@@ -83,10 +83,30 @@ void cop_run_release(struct cop_run *r)
 	*r = (struct cop_run){0};
 }
 
+/* The first choice goes without saying. */
+static int word_of(const char *choices, const char *word)
+{
+	return *word ? cop_choice_find(choices, word) : 0;
+}
+
+struct cop_point cop_run_point(const struct cop_row *row)
+{
+	return (struct cop_point){.index = row->index,
+				  .replicate = row->replicate,
+				  .round = row->round,
+				  .quantile = row->quantile,
+				  .reset_step = row->reset_step,
+				  .criterion = word_of(COP_CRITERION_CHOICES, row->criterion),
+				  .retrain = word_of(COP_RETRAIN_CHOICES, row->retrain),
+				  .child = row->child,
+				  .same_as = -1,
+				  .before = -1};
+}
+
 bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c)
 {
-	return strcmp(c->hash, r->hash) == 0 && c->row.index == p->index && c->row.replicate == p->replicate &&
-	       c->row.round == p->round && c->row.quantile == p->quantile && c->row.reset_step == p->reset_step;
+	const struct cop_point said = cop_run_point(&c->row);
+	return strcmp(c->hash, r->hash) == 0 && said.index == p->index && cop_point_same(&said, p);
 }
 
 void cop_run_sweep(const struct cop_run *r)

@@ -22,6 +22,9 @@ struct cop_run {
 int cop_run_open(struct cop_run *r, const char *path, struct cop_err *err) COP_CHECKED;
 void cop_run_release(struct cop_run *r);
 
+/* Which place of the grid a row says that it has; without `reset`. */
+struct cop_point cop_run_point(const struct cop_row *row);
+
 /* Whether a cell's file is of this run and of this point of its grid. */
 bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const struct cop_cell *c);
 

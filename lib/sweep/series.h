@@ -1,7 +1,8 @@
 /*
- * Which cells are submitted together. A chain is a cell and the rounds that follow it and are wanted too (in a grid
- * without rounds each cell is a chain of its own). A series holds chains of one length that wait for the same: it
- * becomes one array a round, task t of each the next round of task t of the one before.
+ * Which cells are submitted together. A chain is a cell with those that follow it and are wanted too: the next round,
+ * the controls that take that round's masks, and what follows these (in a grid without rounds each cell is a chain of
+ * its own). A series holds chains of one shape that wait for the same: it becomes as many arrays as a chain has cells,
+ * task t of each for the t-th chain.
  */
 #ifndef COP_SWEEP_SERIES_H
 #define COP_SWEEP_SERIES_H
@@ -18,8 +19,9 @@ struct cop_wait {
 
 struct cop_series {
 	struct cop_wait wait;
-	size_t chains, rounds;
-	int64_t *cell; /* (rounds, chains): indices of cells */
+	size_t chains, arrays;
+	int *after; /* (arrays): the earlier array whose task t must have done its cell before this one's; -1: none */
+	int64_t *cell; /* (arrays, chains): indices of cells */
 };
 
 /*

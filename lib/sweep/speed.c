@@ -34,7 +34,7 @@ static int time_steps(struct cop_trainer *t, int64_t total, struct cop_err *err)
 int cop_speed_measure(const struct cop_run *r, int threads, struct cop_speed *s, struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
-	const struct cop_train_config train = cop_experiment_training(e, false);
+	const struct cop_train_config train = cop_experiment_training(e, &(struct cop_worker){0});
 	const struct cop_backend *backend;
 	struct cop_data data = {0};
 	struct cop_trainer t = {0};
@@ -44,7 +44,7 @@ int cop_speed_measure(const struct cop_run *r, int threads, struct cop_speed *s,
 		rc = cop_data_open(&data, &e->data, err);
 	s->threads = cop_cpu_set_threads(threads < here ? threads : here);
 	if (!rc)
-		rc = cop_trainer_init(&t, &e->model, &train, &data, backend, 0, err);
+		rc = cop_trainer_init(&t, &e->model, &train, &data, backend, err);
 	if (!rc) {
 		data.validation.n = 0; /* which would be measured before the first step */
 		cop_trainer_draw(&t, e->model.init, (uint64_t)e->train.seed_init);

@@ -140,18 +140,18 @@ static void after_dense(const struct cop_sending *s, struct cop_str *ids)
 			add_id(ids, s->dense[k]);
 }
 
-/* The first rounds of chains from..from+n-1 of a series: one array a round. *sent: how many rounds went. */
-static int send_chunk(struct cop_sending *s, const struct cop_series *series, size_t from, size_t n, size_t rounds,
+/* The first arrays of chains from..from+n-1 of a series. *sent: how many of them went. */
+static int send_chunk(struct cop_sending *s, const struct cop_series *series, size_t from, size_t n, size_t arrays,
 		      size_t *sent, struct cop_err *err)
 {
 	const struct cop_run *r = s->run;
-	char name[64] = "", id[COP_JOB_ID] = "";
-	bool wait, whole = series->rounds == 1 && n == r->ncells;
+	char name[64] = "", (*id)[COP_JOB_ID] = cop_xcalloc(series->arrays, sizeof(*id));
+	bool wait, whole = series->arrays == 1 && n == r->ncells;
 	struct cop_str after = {0}, chunk = {0};
-	int64_t *list = cop_xcalloc(n * series->rounds, sizeof(*list));
-	for (size_t k = 0; k < series->rounds; k++)
+	int64_t *list = cop_xcalloc(n * series->arrays, sizeof(*list));
+	for (size_t k = 0; k < series->arrays; k++)
 		memcpy(list + k * n, series->cell + k * series->chains + from, n * sizeof(*list));
-	int rc = whole ? 0 : cop_write_list(r, "cells", list, n * series->rounds, name, sizeof(name), err);
+	int rc = whole ? 0 : cop_write_list(r, "cells", list, n * series->arrays, name, sizeof(name), err);
 	int64_t at_once = places(s, series, &wait);
 	if (s->before.len)
 		cop_str_add(&after, s->before.s);
@@ -159,9 +159,10 @@ static int send_chunk(struct cop_sending *s, const struct cop_series *series, si
 		add_id(&after, series->wait.job);
 	if (wait)
 		after_dense(s, &after);
-	for (size_t k = 0; k < rounds && !rc; k++) {
-		char last[COP_JOB_ID];
-		snprintf(last, sizeof(last), "%s", id);
+	for (size_t k = 0; k < arrays && !rc; k++) {
+		int corr = series->after[k];
+		/* a chain has one task under way: what does not follow the array before waits for all of it */
+		bool turn = k && corr != (int)k - 1 && r->experiment.slurm.max_running > 0;
 		struct cop_sent job = {.role = "cells",
 				       .list = name,
 				       .offset = (int64_t)(k * n),
@@ -171,12 +172,14 @@ static int send_chunk(struct cop_sending *s, const struct cop_series *series, si
 				       .after_ok = k == 0 && series->wait.needed && series->wait.dense >= 0
 							   ? s->dense[series->wait.dense]
 							   : NULL,
-				       .after_corr = k ? last : NULL,
-				       .after_any = k == 0 && after.len ? after.s : NULL};
-		rc = cop_send(s, &job, id, err);
+				       .after_corr = corr >= 0 ? id[corr] : NULL,
+				       .after_any = turn                  ? id[k - 1]
+						    : k == 0 && after.len ? after.s
+									  : NULL};
+		rc = cop_send(s, &job, id[k], err);
 		if (!rc) {
-			add_id(&chunk, id);
-			add_id(&s->cells, id);
+			add_id(&chunk, id[k]);
+			add_id(&s->cells, id[k]);
 			s->done->cells += n;
 			++*sent;
 		}
@@ -191,6 +194,7 @@ static int send_chunk(struct cop_sending *s, const struct cop_series *series, si
 	cop_str_release(&after);
 	cop_str_release(&chunk);
 	free(list);
+	free(id);
 	return rc;
 }
 
@@ -198,9 +202,9 @@ static int send_chunk(struct cop_sending *s, const struct cop_series *series, si
 static size_t fitting(const struct cop_sending *s, const struct cop_series *series, size_t left)
 {
 	const struct cop_slurm_config *c = &s->run->experiment.slurm;
-	int64_t rounds = (int64_t)series->rounds, tasks = least(s->array_size, s->room / rounds);
-	/* of several rounds each has a task under way, so their arrays must not hold more than may run */
-	if (rounds > 1 && c->max_running > 0)
+	int64_t arrays = (int64_t)series->arrays, tasks = least(s->array_size, s->room / arrays);
+	/* of several arrays each has a task under way, so they must not hold more than may run */
+	if (arrays > 1 && c->max_running > 0)
 		tasks = least(tasks, cop_batch_at_once(c));
 	return tasks < (int64_t)left / c->cells_per_task + 1 ? (size_t)least(tasks * c->cells_per_task, (int64_t)left)
 							     : left;
@@ -213,17 +217,17 @@ static int send_series(struct cop_sending *s, const struct cop_series *series, b
 	size_t at = 0, most = series->chains;
 	while (at < series->chains && !*full) {
 		size_t left = series->chains - at, n = fitting(s, series, left < most ? left : most), sent = 0;
-		size_t rounds = series->rounds;
-		/* where a whole chain never fits its first rounds must do */
+		size_t arrays = series->arrays;
+		/* where a whole chain never fits its first cells must do */
 		if (n == 0 && s->room > 0 && !s->cells.len) {
 			n = (size_t)least(each, (int64_t)left);
-			rounds = (size_t)s->room;
+			arrays = (size_t)s->room;
 		}
 		if (n == 0) {
 			*full = true;
 			break;
 		}
-		int rc = send_chunk(s, series, at, n, rounds, &sent, err);
+		int rc = send_chunk(s, series, at, n, arrays, &sent, err);
 		if (rc && rc != COP_EFULL)
 			return rc;
 		if (s->room != INT64_MAX)
@@ -232,7 +236,7 @@ static int send_series(struct cop_sending *s, const struct cop_series *series, b
 			most = n / 2; /* a limit that only shows when it is met */
 			continue;
 		}
-		*full = rc == COP_EFULL || rounds < series->rounds;
+		*full = rc == COP_EFULL || arrays < series->arrays;
 		at += sent ? n : 0;
 	}
 	return 0;
@@ -308,7 +312,7 @@ int cop_send_remotely(struct cop_sending *s, struct cop_err *err)
 		cop_series_make(r, s->wanted, wait, &series, &n);
 	}
 	for (size_t k = 0; k < n && !rc; k++) {
-		before += series[k].chains * series[k].rounds;
+		before += series[k].chains * series[k].arrays;
 		if (!full)
 			rc = send_series(s, &series[k], &full, err);
 	}

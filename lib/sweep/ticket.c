@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "prune/mask.h"
 #include "sweep/work.h"
 
 #include <stdio.h>
@@ -41,68 +40,74 @@ int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, 
 	return 0;
 }
 
-static int first_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
-		      double *threshold, struct cop_err *err)
+/* What a mask is made from. */
+struct roots {
+	struct cop_layout layout;
+	float *param;    /* the weights at the end of the dense run, or of the round before */
+	uint8_t *before; /* that round's mask; NULL: there is none */
+};
+
+static void release_roots(struct roots *o)
+{
+	cop_layout_release(&o->layout);
+	free(o->param);
+	free(o->before);
+}
+
+static int read_dense(const struct cop_run *r, const struct cop_staging *s, int64_t replicate, struct roots *o,
+		      struct cop_err *err)
 {
 	struct cop_checkpoint c = {0};
-	char *path = cop_run_final(r, p->replicate);
+	char *path = cop_run_final(r, replicate);
 	int rc = cop_ticket_checkpoint(r, s, path, false, &c, err);
 	free(path);
-	if (!rc)
-		rc = cop_alloc(mask, c.params.total, 1, "the mask", err);
-	if (!rc && r->experiment.sweep.scope == COP_SCOPE_LAYER)
-		rc = cop_prune_layers(&c.params, c.param, p->quantile, *mask, threshold, err);
-	else if (!rc)
-		rc = cop_prune_global(&c.params, c.param,
-				      cop_prune_count(p->quantile, cop_layout_count(&c.params, true)), *mask, threshold,
-				      err);
+	if (!rc) {
+		o->layout = c.params;
+		o->param = c.param;
+		c.params = (struct cop_layout){0};
+		c.param = NULL;
+	}
 	cop_checkpoint_release(&c);
 	return rc;
 }
 
 /* The weights and the mask that the round before ended with. */
-static int read_round(const struct cop_run *r, int64_t index, struct cop_layout *l, float **param, uint8_t **mask,
-		      struct cop_err *err)
+static int read_round(const struct cop_run *r, const struct cop_point *p, struct roots *o, struct cop_err *err)
 {
 	struct cop_h5 *f;
-	char *path = cop_run_cell(r, index);
-	int rc = cop_cell_done(r, index, err) ? cop_h5_open(&f, path, COP_CELL_FORMAT, err) : COP_EINPUT;
-	if (rc) {
-		free(path);
-		return rc;
-	}
-	rc = cop_load_tensors(f, "params", l, param, err);
-	if (!rc)
-		rc = cop_alloc(mask, l->total, 1, "the mask", err);
-	if (!rc)
-		rc = cop_load_masks(f, l, *mask, err);
-	cop_h5_close(f);
+	char *path = cop_run_cell(r, p->before);
+	int rc = cop_cell_done(r, p->before, err) ? cop_h5_open(&f, path, COP_CELL_FORMAT, err) : COP_EINPUT;
 	free(path);
-	return rc;
-}
-
-static int next_mask(const struct cop_run *r, const struct cop_point *p, uint8_t **mask, double *threshold,
-		     struct cop_err *err)
-{
-	struct cop_layout l = {0};
-	float *param = NULL;
-	uint8_t *before = NULL;
-	int rc = read_round(r, p->before, &l, &param, &before, err);
-	if (rc)
-		cop_context(err, "round %lld prunes what cell %lld left", (long long)p->round, (long long)p->before);
-	if (!rc)
-		rc = cop_alloc(mask, l.total, 1, "the mask", err);
-	if (!rc)
-		rc = cop_prune_survivors(&l, param, before, p->quantile, r->experiment.sweep.scope == COP_SCOPE_LAYER,
-					 *mask, threshold, err);
-	cop_layout_release(&l);
-	free(param);
-	free(before);
-	return rc;
+	if (!rc) {
+		rc = cop_load_tensors(f, "params", &o->layout, &o->param, err);
+		if (!rc)
+			rc = cop_alloc(&o->before, o->layout.total, 1, "the mask", err);
+		if (!rc)
+			rc = cop_load_masks(f, &o->layout, o->before, err);
+		cop_h5_close(f);
+	}
+	return rc ? cop_context(err, "round %lld prunes what cell %lld left", (long long)p->round, (long long)p->before)
+		  : 0;
 }
 
 int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
 		    double *threshold, struct cop_err *err)
 {
-	return p->before < 0 ? first_mask(r, s, p, mask, threshold, err) : next_mask(r, p, mask, threshold, err);
+	struct roots o = {0};
+	struct cop_allocation a = {0};
+	const struct cop_train_config train = cop_ticket_training(r, p);
+	int rc = p->before < 0 ? read_dense(r, s, p->replicate, &o, err) : read_round(r, p, &o, err);
+	if (!rc)
+		rc = cop_experiment_allocate(&r->experiment, &o.layout, p->quantile, &a, err);
+	if (!rc)
+		rc = cop_alloc(mask, o.layout.total, 1, "the mask", err);
+	if (!rc)
+		rc = cop_prune_magnitudes(&o.layout, &a, o.param, o.before, *mask, threshold, err);
+	if (!rc && p->retrain == COP_RETRAIN_SHUFFLE)
+		cop_mask_shuffle(&o.layout, *mask, (uint64_t)train.seed_init);
+	if (!rc && p->retrain == COP_RETRAIN_RANDOM)
+		cop_mask_random(&o.layout, *mask, (uint64_t)train.seed_init);
+	cop_allocation_release(&a);
+	release_roots(&o);
+	return rc;
 }

@@ -1,7 +1,8 @@
-/* What a cell starts from: the mask of its ticket, and the dense run's checkpoints. */
+/* What a cell starts from: the mask of its ticket, and the weights and the step from which it is trained. */
 #ifndef COP_SWEEP_TICKET_H
 #define COP_SWEEP_TICKET_H
 
+#include "nn/trainer.h"
 #include "store/checkpoint.h"
 #include "sweep/run.h"
 #include "sweep/staging.h"
@@ -20,5 +21,22 @@ int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, 
  */
 int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
 		    double *threshold, struct cop_err *err) COP_CHECKED;
+
+/* How cell `p` is trained: with the seeds of its child, and after its end where it is fine-tuned. */
+struct cop_train_config cop_ticket_training(const struct cop_run *r, const struct cop_point *p);
+
+/* The training's first step and how many it makes, of `total_steps` that the dense run has. */
+int64_t cop_ticket_step(const struct cop_point *p, int64_t total_steps);
+int64_t cop_ticket_steps(const struct cop_point *p, int64_t total_steps);
+
+/* Whether two cells of a run make the same steps on the same batches: a device may train them side by side. */
+bool cop_ticket_beside(const struct cop_point *a, const struct cop_point *b);
+
+/*
+ * Weights, running statistics, optimizer state and step of the trainer become what the cell starts from, cut by the
+ * mask. COP_EINPUT: a checkpoint is missing or of another step, or the mask lets nothing of an image through.
+ */
+int cop_ticket_start(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
+		     const uint8_t *mask, struct cop_trainer *t, struct cop_err *err) COP_CHECKED;
 
 #endif

@@ -46,11 +46,7 @@ static int probe(const struct job *j, const char *path, int64_t index, struct co
 	if (!rc && !is_ours(j, index, &c))
 		rc = cop_fail(err, COP_EINPUT, "'%s' belongs to another experiment or cell", path);
 	if (!rc)
-		*who = (struct cop_point){.index = c.row.index,
-					  .replicate = c.row.replicate,
-					  .round = c.row.round,
-					  .quantile = c.row.quantile,
-					  .reset_step = c.row.reset_step};
+		*who = cop_run_point(&c.row);
 	cop_cell_release(&c);
 	return rc;
 }

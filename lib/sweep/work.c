@@ -33,7 +33,7 @@ static int claim(struct cop_job_work *w, struct cop_err *err)
 	if (rc)
 		return rc;
 	cop_state_begin(w->state_path, &w->state);
-	w->state.total = w->run->total_steps;
+	w->state.total = w->run->total_steps + w->train.more_steps;
 	rc = cop_state_write(w->state_path, &w->state, err);
 	if (rc)
 		return rc;
@@ -67,24 +67,25 @@ static int begin_engine(struct cop_job_work *w, const struct cop_job_work *lead,
 }
 
 /* The trainer, with data of its own or beside the lead's. */
-static int begin_trainer(struct cop_job_work *w, int64_t replicate, struct cop_job_work *lead,
-			 const struct cop_backend *backend, const struct cop_work_options *o, struct cop_err *err)
+static int begin_trainer(struct cop_job_work *w, struct cop_job_work *lead, const struct cop_backend *backend,
+			 const struct cop_work_options *o, struct cop_err *err)
 {
 	const struct cop_experiment *e = &w->run->experiment;
 	cop_staging_open(&w->staging, e->device.stage, o->stop);
 	if (lead)
 		return cop_trainer_init_beside(&w->trainer, &e->model, &lead->trainer, err);
 	int rc = cop_staging_data(&w->staging, &w->data, &e->data, err);
-	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &w->train, &w->data, backend, replicate, err);
+	return rc ? rc : cop_trainer_init(&w->trainer, &e->model, &w->train, &w->data, backend, err);
 }
 
-int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
-		   struct cop_job_work *lead, const struct cop_work_options *o, struct cop_err *err)
+int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number,
+		   const struct cop_train_config *train, struct cop_job_work *lead, const struct cop_work_options *o,
+		   struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
 	const struct cop_backend *backend = NULL;
 	*w = (struct cop_job_work){.run = r, .dense = dense, .number = number};
-	w->train = cop_experiment_training(e, dense);
+	w->train = *train;
 	snprintf(w->what, sizeof(w->what), "%s %lld", dense ? "dense run" : "cell", (long long)number);
 	snprintf(w->identity, sizeof(w->identity), "%s", w->what);
 	w->state_path = cop_run_state(r, dense, number);
@@ -93,7 +94,7 @@ int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, 
 	if (!rc)
 		rc = begin_engine(w, lead, o, &backend, err);
 	if (!rc)
-		rc = begin_trainer(w, replicate, lead, backend, o, err);
+		rc = begin_trainer(w, lead, backend, o, err);
 	struct cop_trainer *t = &w->trainer;
 	t->energy = w->energy;
 	t->experiment = r->text;

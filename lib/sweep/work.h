@@ -44,9 +44,9 @@ int cop_cell_run(const struct cop_run *r, int64_t index, const struct cop_work_o
 	COP_CHECKED;
 
 /*
- * The same for several at once in one process, for a GPU that has room for them: those of one replicate go side by side
- * and read each batch once, as many as fit. Each one's result is what it would be alone, and one that fails leaves the
- * others alone. rc (n), err (n): how each ended.
+ * The same for several at once in one process, for a GPU that has room for them: those of one replicate that make the
+ * same steps go side by side and read each batch once, as many as fit. Each one's result is what it would be alone, and
+ * one that fails leaves the others alone. rc (n), err (n): how each ended.
  */
 void cop_cells_run(const struct cop_run *r, const int64_t *index, int n, const struct cop_work_options *o, int *rc,
 		   struct cop_err *err);

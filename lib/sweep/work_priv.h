@@ -20,7 +20,7 @@ struct cop_job_work {
 	int64_t number; /* of the cell, or the replicate */
 	enum cop_claim claim;
 	char what[40];      /* "cell 42" */
-	char identity[160]; /* what exactly is computed; the caller of cop_work_begin may say it better */
+	char identity[256]; /* what exactly is computed; the caller of cop_work_begin may say it better */
 	struct cop_staging staging;
 	struct cop_train_config train;
 	struct cop_data data; /* its own; one beside another reads that one's */
@@ -34,11 +34,12 @@ struct cop_job_work {
 };
 
 /*
- * Notes the beginning and makes the trainer ready; whatever it returns, cop_work_end must follow. `lead`: work of the
- * same replicate on a device, to go beside (see cop_trainer_init_beside); it must end last. NULL: none.
+ * Notes the beginning and makes the trainer ready, with `train`; whatever it returns, cop_work_end must follow. `lead`:
+ * work with equal `train` on a device, to go beside (see cop_trainer_init_beside); it must end last. NULL: none.
  */
-int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number, int64_t replicate,
-		   struct cop_job_work *lead, const struct cop_work_options *o, struct cop_err *err) COP_CHECKED;
+int cop_work_begin(struct cop_job_work *w, const struct cop_run *r, bool dense, int64_t number,
+		   const struct cop_train_config *train, struct cop_job_work *lead, const struct cop_work_options *o,
+		   struct cop_err *err) COP_CHECKED;
 
 /* Fills what was measured into `row`: tests with the weights as they are. */
 int cop_work_result(struct cop_job_work *w, struct cop_row *row, struct cop_err *err) COP_CHECKED;

@@ -67,7 +67,7 @@ static void begin(struct cop_trainer *t, const struct cop_model_config *m, const
 		  const struct cop_backend *b, struct cop_trainer *lead, bool masked)
 {
 	struct cop_err err = {0};
-	must(lead ? cop_trainer_init_beside(t, m, lead, &err) : cop_trainer_init(t, m, c, now, b, 0, &err), &err);
+	must(lead ? cop_trainer_init_beside(t, m, lead, &err) : cop_trainer_init(t, m, c, now, b, &err), &err);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	if (m->name == COP_MODEL_MOBILENET_V2)
 		lift(t);
@@ -464,7 +464,7 @@ static int train_two(struct cop_err *err)
 	struct cop_trainer t[2], *both[] = {&t[0], &t[1]};
 	struct cop_err errs[2] = {{0}};
 	struct cop_measure measure;
-	int rcs[2] = {0}, rc = cop_trainer_init(&t[0], &lenet, &c, &images, module_watched(), 0, err);
+	int rcs[2] = {0}, rc = cop_trainer_init(&t[0], &lenet, &c, &images, module_watched(), err);
 	if (rc)
 		return rc;
 	rc = cop_trainer_init_beside(&t[1], &lenet, &t[0], err);

@@ -24,7 +24,7 @@ static struct update make_update(uint64_t seed, const char *what)
 	u.w = gpu_random(&u.r, u.n, -1, 1);
 	u.v = gpu_random(&u.r, u.n, 0, 0.1f);
 	u.m = gpu_random(&u.r, u.n, -0.1f, 0.1f);
-	u.dials = (struct cop_dials){.step = gpu_between(&u.r, 0, 2000), .lr = gpu_uniform(&u.r, 0.001f, 0.5f)};
+	u.dials = (struct cop_dials){.updates = gpu_between(&u.r, 0, 2000), .lr = gpu_uniform(&u.r, 0.001f, 0.5f)};
 	gpu_case("%s: seed %d, n %zu, from %zu, %s", what, (int)seed, u.n, u.at, seed % 2 ? "masked" : "all kept");
 	if (seed % 2 == 0)
 		return u;

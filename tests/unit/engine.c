@@ -59,7 +59,7 @@ static void init_on(struct engine *e, const struct cop_backend *backend, int bat
 	e->batch = batch;
 	must(cop_work_init(&e->work, &e->net, backend, batch, training, NULL, &err), &err);
 	e->work.dropout_seed = 77;
-	e->dials = (struct cop_dials){.step = 5};
+	e->dials = (struct cop_dials){.step = 5, .updates = 5};
 	e->work.dials = &e->dials;
 	e->param = floats(e->net.graph.params.total);
 	e->grad = floats(e->net.graph.params.total);

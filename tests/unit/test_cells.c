@@ -238,6 +238,107 @@ static void test_restore(void **state)
 	cop_experiment_release(&e);
 }
 
+/* The cell of a place, found by what it is. */
+static const struct cop_point *find(const struct cop_cells *g, double quantile, int64_t step, int retrain,
+				    int64_t child)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		const struct cop_point *p = &g->cell[i];
+		if (p->quantile == quantile && p->reset_step == step && p->retrain == retrain && p->child == child)
+			return p;
+	}
+	fail_msg("no cell of quantile %g, step %d, retrain %d, child %d", quantile, (int)step, retrain, (int)child);
+	return NULL;
+}
+
+/* Ways to retrain stand outside of quantiles, children innermost; a grid grows by them as by anything else. */
+static void test_variants(void **state)
+{
+	(void)state;
+	struct cop_cells plain, g, grown;
+	static const char axes[] = "\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\", \"1ep\"]";
+	char *with = cop_xasprintf("%s, \"retrain\": [\"rewind\", \"lr-rewind\"], \"controls\": [\"reinit\"], "
+				   "\"children\": 2",
+				   axes);
+	must_make(&plain, axes, NULL);
+	must_make(&g, with, NULL);
+	must_make(&grown, with, &plain);
+	const int retrain[] = {COP_RETRAIN_REWIND, COP_RETRAIN_LR_REWIND, COP_RETRAIN_REINIT};
+	assert_int_equal(g.n, 24);
+	for (size_t i = 0; i < g.n; i++) {
+		const struct cop_point *p = &g.cell[i];
+		assert_int_equal(p->retrain, retrain[i / 8]);
+		assert_true(p->quantile == (i / 4 % 2 ? 0.9 : 0.5));
+		assert_int_equal(p->reset_step, i / 2 % 2 ? 10 : 0);
+		assert_int_equal(p->child, i % 2);
+		assert_int_equal(p->before, -1);
+		/* new weights begin at step 0 whatever the reset point */
+		assert_int_equal(p->same_as, i >= 16 && i / 2 % 2 ? (int64_t)i - 2 : -1);
+	}
+	assert_int_equal(grown.n, 24);
+	for (size_t i = 0; i < plain.n; i++)
+		assert_true(cop_point_same(&grown.cell[i], &plain.cell[i]));
+	for (size_t i = 0; i < g.n; i++)
+		for (size_t k = 0; k < i; k++)
+			assert_false(cop_point_same(&grown.cell[i], &grown.cell[k]));
+	struct cop_err err = {0};
+	struct cop_cells less;
+	assert_int_equal(make(&less, axes, &g, &err), COP_EINPUT);
+	assert_non_null(strstr(err.msg, "reset '0ep', child 1"));
+	cop_cells_release(&plain);
+	cop_cells_release(&g);
+	cop_cells_release(&grown);
+	free(with);
+}
+
+/* Where nothing is cut, a shuffled mask is the mask; and a child is never the same as another. */
+static void test_uncut(void **state)
+{
+	(void)state;
+	struct cop_cells g;
+	must_make(&g,
+		  "\"quantiles\": [0, 0.5], \"reset\": [\"0ep\", \"1ep\"], \"children\": 2, "
+		  "\"controls\": [\"shuffle\", \"random\", \"fine-tune\"]",
+		  NULL);
+	for (size_t i = 0; i < g.n; i++) {
+		const struct cop_point *p = &g.cell[i];
+		bool moved = p->retrain == COP_RETRAIN_SHUFFLE || p->retrain == COP_RETRAIN_RANDOM;
+		int64_t same = -1;
+		if (moved && p->quantile == 0)
+			same = find(&g, 0, p->reset_step, COP_RETRAIN_REWIND, p->child)->index;
+		assert_int_equal(p->same_as, same);
+	}
+	cop_cells_release(&g);
+}
+
+/* In rounds each way has a chain of its own, and controls and further children take the masks of the first one's. */
+static void test_chains(void **state)
+{
+	(void)state;
+	struct cop_cells g;
+	must_make(
+		&g,
+		"\"quantiles\": [0.2, 0.5, 0.501], \"rounds\": 3, \"reset\": [\"0ep\", \"1ep\"], "
+		"\"retrain\": [\"rewind\", \"lr-rewind\"], \"controls\": [\"reinit\", \"fine-tune\"], \"children\": 2",
+		NULL);
+	static const double quantile[] = {0.2, 0.5, 0.501};
+	for (size_t i = 0; i < g.n; i++) {
+		const struct cop_point *p = &g.cell[i];
+		bool own = p->retrain == COP_RETRAIN_LR_REWIND;
+		assert_true(p->quantile == quantile[p->round - 1]);
+		if (p->round == 1)
+			assert_int_equal(p->before, -1);
+		else
+			assert_int_equal(p->before, find(&g, quantile[p->round - 2], p->reset_step,
+							 own ? COP_RETRAIN_LR_REWIND : COP_RETRAIN_REWIND, 0)
+							    ->index);
+		/* the last round cuts nothing: what goes back is trained the same again, what went on is not */
+		bool same = p->round == 3 && (p->retrain == COP_RETRAIN_REWIND || p->retrain == COP_RETRAIN_REINIT);
+		assert_int_equal(p->same_as, same ? find(&g, 0.5, p->reset_step, p->retrain, p->child)->index : -1);
+	}
+	cop_cells_release(&g);
+}
+
 /* The list with one word of it replaced must not be read. */
 static void damaged(const char *text, const char *word, const char *other, const struct cop_experiment *e)
 {
@@ -293,7 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_expand),  cmocka_unit_test(test_growing),    cmocka_unit_test(test_same),
 		cmocka_unit_test(test_rounds),  cmocka_unit_test(test_bad_rounds), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_restore),
+		cmocka_unit_test(test_restore), cmocka_unit_test(test_variants),   cmocka_unit_test(test_uncut),
+		cmocka_unit_test(test_chains),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,7 @@ static void begin(struct cop_trainer *t, const struct cop_train_config *c)
 	struct cop_err err = {0};
 	int64_t hidden[] = {16};
 	struct cop_model_config m = {.hidden = {hidden, 1}};
-	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, 0, &err))
+	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, &err))
 		fail_msg("%s", err.msg);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	t->hash = t->experiment = "{}";

@@ -55,7 +55,7 @@ static int open_data(struct cop_err *err)
 static int make_trainer(struct cop_err *err)
 {
 	struct cop_trainer t;
-	int rc = cop_trainer_init(&t, &model, &train, &data, &cop_cpu_backend, 0, err);
+	int rc = cop_trainer_init(&t, &model, &train, &data, &cop_cpu_backend, err);
 	if (!rc)
 		cop_trainer_release(&t);
 	return rc;
@@ -102,7 +102,7 @@ static int make_files(void **state)
 	if (!rc)
 		rc = cop_data_open(&data, &config, &err);
 	if (!rc)
-		rc = cop_trainer_init(&trainer, &model, &train, &data, &cop_cpu_backend, 0, &err);
+		rc = cop_trainer_init(&trainer, &model, &train, &data, &cop_cpu_backend, &err);
 	if (rc)
 		return rc;
 	cop_trainer_draw(&trainer, COP_INIT_KAIMING_NORMAL, 1);

@@ -192,6 +192,7 @@ static char *other_value(const struct cop_param *d)
 	case COP_PARAM_STRING:
 		return cop_xasprintf("%s=other", d->key);
 	case COP_PARAM_CHOICE:
+	case COP_PARAM_CHOICES:
 		return strchr(d->choices, '|') ? cop_xasprintf("%s=%s", d->key, strrchr(d->choices, '|') + 1) : NULL;
 	case COP_PARAM_INTS:
 	case COP_PARAM_REALS:
@@ -277,17 +278,18 @@ static void test_training(void **state)
 	struct cop_err err;
 	const char *text = "{\"train\": {\"batch\": 64, \"scale_lr\": true, \"optimizer\": {\"lr\": 0.125},"
 			   "\"schedule\": {\"final_lr\": 0.0625}}, \"device\": {\"ranks\": 4}}";
+	const struct cop_worker big = {.dense = true}, small = {0};
 	for (int gpus = 0; gpus <= 8; gpus += 2) {
 		assert_int_equal(load(&e, text, NULL, &err), 0);
 		e.slurm.gpus = gpus;
-		struct cop_train_config dense = cop_experiment_training(&e, true),
-					cell = cop_experiment_training(&e, false);
+		struct cop_train_config dense = cop_experiment_training(&e, &big),
+					cell = cop_experiment_training(&e, &small);
 		assert_int_equal(dense.ranks, 4);
 		assert_int_equal(cell.ranks, 1);
 		assert_true(dense.lr == 0.5 && cell.lr == 0.5 && dense.final_lr == 0.25 && cell.final_lr == 0.25);
 		assert_int_equal(cop_experiment_dense_gpus(&e), gpus == 0 ? 0 : gpus < 4 ? 4 : gpus);
 		e.train.scale_lr = false;
-		dense = cop_experiment_training(&e, true);
+		dense = cop_experiment_training(&e, &big);
 		assert_true(dense.lr == 0.125 && dense.final_lr == 0.0625);
 		cop_experiment_release(&e);
 	}

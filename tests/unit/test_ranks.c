@@ -92,7 +92,7 @@ static void begin_on(struct cop_trainer *t, const struct cop_data *d, const stru
 		     const struct cop_train_config *c)
 {
 	struct cop_err err = {0};
-	if (cop_trainer_init(t, m, c, d, &cop_cpu_backend, 0, &err))
+	if (cop_trainer_init(t, m, c, d, &cop_cpu_backend, &err))
 		fail_msg("%s", err.msg);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	t->hash = "the same";
@@ -256,7 +256,8 @@ static void one_part(struct parts *p, int k)
 static void step_of_parts(struct parts *p)
 {
 	struct cop_trainer *t = &p->t;
-	t->dials = (struct cop_dials){.step = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
+	t->dials = (struct cop_dials){
+		.step = t->step, .updates = t->step, .lr = (float)cop_schedule_lr(&t->schedule, t->step)};
 	for (int k = 0; k < p->n; k++)
 		one_part(p, k);
 	float scale = 1.0f / (float)p->n;
@@ -510,7 +511,7 @@ static void test_refused(void **state)
 	struct cop_train_config c = train_config(5);
 	struct cop_trainer t;
 	struct cop_err err = {0};
-	assert_int_equal(cop_trainer_init(&t, &plain, &c, &data, &cop_cpu_backend, 0, &err), COP_EINPUT);
+	assert_int_equal(cop_trainer_init(&t, &plain, &c, &data, &cop_cpu_backend, &err), COP_EINPUT);
 	assert_string_equal(err.msg, "'train.batch' is 48, which 5 ranks ('device.ranks') cannot share evenly: take a "
 				     "multiple of 5");
 }

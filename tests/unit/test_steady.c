@@ -105,7 +105,7 @@ static void begin(struct subject *s, const struct cop_model_config *m, int loade
 	if (cop_data_open(&s->data, &s->config, &err))
 		fail_msg("%s", err.msg);
 	s->data.loader_threads = loader_threads;
-	if (cop_trainer_init(&s->t, m, &s->train, &s->data, &cop_cpu_backend, 0, &err))
+	if (cop_trainer_init(&s->t, m, &s->train, &s->data, &cop_cpu_backend, &err))
 		fail_msg("%s: %s", cop_model_name(m->name), err.msg);
 	cop_trainer_draw(&s->t, COP_INIT_KAIMING_NORMAL, 1);
 }

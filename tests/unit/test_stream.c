@@ -202,7 +202,7 @@ static int train(const struct cop_data_config *c, float **param, size_t *n, stru
 	if (rc)
 		return rc;
 	assert_true(d.flip == c->flip && d.resized_crop == c->resized_crop && d.scale_min == c->scale_min);
-	rc = cop_trainer_init(&t, &m, &training, &d, &cop_cpu_backend, 0, err);
+	rc = cop_trainer_init(&t, &m, &training, &d, &cop_cpu_backend, err);
 	if (!rc) {
 		cop_trainer_draw(&t, COP_INIT_KAIMING_NORMAL, 1);
 		rc = cop_trainer_run(&t, t.total_steps, err);

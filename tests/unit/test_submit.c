@@ -40,7 +40,7 @@ static void make(const struct cop_run *r, const bool *wanted, const struct cop_w
 
 static void expect_cells(const struct cop_series *s, size_t rounds, size_t chains, const int64_t *cell)
 {
-	assert_int_equal(s->rounds, rounds);
+	assert_int_equal(s->arrays, rounds);
 	assert_int_equal(s->chains, chains);
 	assert_memory_equal(s->cell, cell, rounds * chains * sizeof(*cell));
 }
@@ -97,9 +97,46 @@ static void test_copies(void **state)
 	assert_int_equal(cop_cell_before(&r, 3), 0);
 	make(&r, wanted, NULL, &s, &n);
 	assert_int_equal(n, 1);
-	expect_cells(s, 2, 1, (int64_t[]){0, 2});
+	expect_cells(s, 3, 1, (int64_t[]){0, 2, 3});
+	assert_memory_equal(s->after, ((int[]){-1, 0, 0}), 3 * sizeof(int));
 	cop_series_free(s, n);
 	free(r.cell);
+}
+
+/* Two chains of three rounds, and from the second round on a control each: cells 6 to 9. */
+static void test_controls(void **state)
+{
+	(void)state;
+	struct cop_run r = {.ncells = 10};
+	struct cop_point cell[10];
+	bool wanted[10];
+	struct cop_series *s;
+	size_t n;
+	static const int64_t before[10] = {-1, -1, 0, 1, 2, 3, 0, 1, 2, 3};
+	for (int64_t i = 0; i < 10; i++) {
+		cell[i] = (struct cop_point){.index = i, .same_as = -1, .before = before[i]};
+		wanted[i] = true;
+	}
+	r.cell = cell;
+	make(&r, wanted, NULL, &s, &n);
+	assert_int_equal(n, 1);
+	expect_cells(s, 5, 2, (int64_t[]){0, 1, 2, 3, 4, 5, 8, 9, 6, 7});
+	assert_memory_equal(s->after, ((int[]){-1, 0, 1, 1, 0}), 5 * sizeof(int));
+	cop_series_free(s, n);
+	/* chains of other shapes do not share arrays: of the second one a control is done */
+	wanted[7] = false;
+	make(&r, wanted, NULL, &s, &n);
+	assert_int_equal(n, 2);
+	expect_cells(&s[0], 5, 1, (int64_t[]){0, 2, 4, 8, 6});
+	expect_cells(&s[1], 4, 1, (int64_t[]){1, 3, 5, 9});
+	cop_series_free(s, n);
+	/* a chain whose rounds are done leaves its controls alone */
+	for (int64_t i = 0; i < 6; i++)
+		wanted[i] = false;
+	make(&r, wanted, NULL, &s, &n);
+	assert_int_equal(n, 1);
+	expect_cells(s, 1, 3, (int64_t[]){6, 8, 9});
+	cop_series_free(s, n);
 }
 
 static void test_waits(void **state)
@@ -246,10 +283,15 @@ static void test_found(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one_array), cmocka_unit_test(test_rounds),
-		cmocka_unit_test(test_copies),    cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_lock),      cmocka_unit_test(test_lock_of_a_killed_process),
-		cmocka_unit_test(test_holder),    cmocka_unit_test(test_found),
+		cmocka_unit_test(test_one_array),
+		cmocka_unit_test(test_rounds),
+		cmocka_unit_test(test_controls),
+		cmocka_unit_test(test_copies),
+		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_lock),
+		cmocka_unit_test(test_lock_of_a_killed_process),
+		cmocka_unit_test(test_holder),
+		cmocka_unit_test(test_found),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

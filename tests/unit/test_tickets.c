@@ -62,7 +62,7 @@ static void must(int rc, const struct cop_err *err)
 static void begin(struct cop_trainer *t, const struct network *n, struct cop_train_config *c)
 {
 	struct cop_err err = {0};
-	must(cop_trainer_init(t, &n->model, c, &data, &cop_cpu_backend, 0, &err), &err);
+	must(cop_trainer_init(t, &n->model, c, &data, &cop_cpu_backend, &err), &err);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, 1);
 }
 

@@ -302,7 +302,7 @@ static void begin(struct cop_trainer *t, const struct cop_train_config *c, int64
 {
 	struct cop_err err = {0};
 	struct cop_model_config m = {.hidden = {hidden, nhidden}};
-	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, 0, &err))
+	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, &err))
 		fail_msg("%s", err.msg);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	t->hash = "the same";
@@ -572,7 +572,7 @@ static void test_refusals(void **state)
 	struct cop_err err = {0};
 	struct cop_model_config m = {.hidden = {hidden, 1}};
 	c.batch = TRAINING;
-	assert_int_equal(cop_trainer_init(&t, &m, &c, &data, &cop_cpu_backend, 0, &err), COP_EINPUT);
+	assert_int_equal(cop_trainer_init(&t, &m, &c, &data, &cop_cpu_backend, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "'train.batch' is 330, but only 300 images"));
 	c.batch = BATCH;
 	begin(&t, &c, hidden, 1);
