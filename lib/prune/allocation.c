@@ -129,9 +129,9 @@ static int uniform_shares(struct rest *r, size_t cut, struct cop_err *err)
 		return cop_fail(err, COP_EINPUT,
 				"scope 'uniform' keeps '%s' whole: %zu weights are left to cut, not '%zu'",
 				r->t[0]->name, r->count - whole, cut);
-	double q = cut ? (double)cut / (double)(r->count - whole) : 0;
+	double open = (double)(r->count - whole);
 	for (size_t i = 0; i < r->n; i++)
-		r->share[i] = i == 0 && r->first ? 0 : q * (double)r->t[i]->count;
+		r->share[i] = cut == 0 || (i == 0 && r->first) ? 0 : (double)cut * (double)r->t[i]->count / open;
 	return 0;
 }
 
@@ -169,6 +169,7 @@ static void erk_shares(struct rest *r, size_t cut)
 /* Whole numbers with the sum `cut`: shares rounded down, one more where most is lacking; none below that before. */
 static void round_shares(struct rest *r, size_t cut)
 {
+	const double noise = 1e-7; /* of shares: what lacks as much to within it is a tie */
 	size_t sum = 0, *low = cop_xcalloc(r->n, sizeof(*low));
 	for (size_t i = 0; i < r->n; i++) {
 		low[i] = r->cut[i];
@@ -182,7 +183,7 @@ static void round_shares(struct rest *r, size_t cut)
 			double lacking = r->share[i] - (double)r->cut[i];
 			bool open = sum < cut ? r->cut[i] < r->t[i]->count : r->cut[i] > low[i];
 			lacking = sum < cut ? lacking : -lacking;
-			if (!open || lacking <= most)
+			if (!open || lacking <= most + noise)
 				continue;
 			most = lacking;
 			best = i;

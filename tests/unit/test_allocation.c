@@ -207,6 +207,19 @@ static void test_known(void **state)
 	assert_int_equal(cut_of(&a, &l, "out/weight"), 8); /* 100 - 91.5 = 8.5: one of three is rounded down */
 	cop_allocation_release(&a);
 	cop_layout_release(&l);
+	/* they lack alike, though not as doubles: the first of them gets the one that is left */
+	l = (struct cop_layout){0};
+	cop_layout_add(&l, "a/weight", 2, (int64_t[]){1, 7}, true);
+	cop_layout_add(&l, "b/weight", 2, (int64_t[]){1, 10}, true);
+	cop_layout_add(&l, "c/weight", 2, (int64_t[]){10, 10}, true);
+	cop_layout_add(&l, "d/weight", 2, (int64_t[]){10, 10}, true);
+	const double third = 70.0 / 217; /* 70 of 210: 3.33, 33.33, 33.33 */
+	allocate(&a, &l, COP_SCOPE_UNIFORM, "{}", &third, 1);
+	assert_int_equal(cut_of(&a, &l, "b/weight"), 4);
+	assert_int_equal(cut_of(&a, &l, "c/weight"), 33);
+	assert_int_equal(cut_of(&a, &l, "d/weight"), 33);
+	cop_allocation_release(&a);
+	cop_layout_release(&l);
 }
 
 static void test_rates(void **state)
