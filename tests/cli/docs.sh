@@ -52,7 +52,7 @@ section() { awk -v name="coppice $1( |$)" '/^\.S[SH] /{on = $0 ~ name} on' manua
 for c in $(grep -v mask names); do
 	check "the manual page has the options of $c" diff <(options coppice "$c") <(section "$c")
 done
-for action in make apply show compare; do options coppice mask "$action"; done | sort -u >mask.help
+for action in make apply shuffle show compare; do options coppice mask "$action"; done | sort -u >mask.help
 check "the manual page has the options of mask" diff mask.help <(section mask)
 
 codes=$(tr -s '\n ' '  ' <commands | grep -oE 'Exit codes: .*again')

@@ -1,5 +1,5 @@
 #!/bin/bash
-# test: coppice mask make, apply, show and compare, against masks made with numpy
+# test: coppice mask make, apply, shuffle, show and compare, against masks made with numpy
 source "$ROOT/tests/lib.sh"
 
 if ! has_python; then
@@ -111,6 +111,60 @@ coppice mask make c.h5 m100.h5 -q 1 >/dev/null
 expect "show" 0 '^total +- +840 +84 +0\.1000 ' coppice mask show m90.h5
 expect "show tells how it was made" 0 '^quantile 0\.9, threshold [0-9.]+, scope global, criterion magnitude$' coppice mask show m90.h5
 
+# How many go of which tensor, and that these are the smallest; a rate is FACTOR times the quantile.
+cat >shares.py <<'EOF'
+import h5py, numpy as np, sys
+path, q, scope, rates = sys.argv[1], float(sys.argv[2]), sys.argv[3], dict(r.split('=') for r in sys.argv[4:])
+c, m = h5py.File('c.h5'), h5py.File(path)
+names = ['z/weight', 'conv/weight', 'a/weight']
+w = {n: np.abs(c['params/' + n][()]) for n in names}
+rated = {n: float(rates[n.split('/')[0]]) for n in names if n.split('/')[0] in rates}
+rest = [n for n in names if n not in rated]
+cut = {n: int(np.floor(f * q * w[n].size + 0.5)) for n, f in rated.items()}
+total = sum(w[n].size for n in rest)
+goal = int(np.floor(q * total + 0.5))
+if scope == 'uniform':
+    whole = names[0] if names[0] in rest else None
+    open_ = total - (w[whole].size if whole else 0)
+    share = {n: 0 if n == whole else goal * w[n].size / open_ for n in rest}
+elif scope == 'erk':  # the scale by trying, finer and finer
+    low, high = 0, 1e6
+    for _ in range(100):
+        e = (low + high) / 2
+        kept = {n: min(w[n].size, e * sum(w[n].shape)) for n in rest}
+        low, high = (e, high) if sum(kept.values()) < total - goal else (low, e)
+    share = {n: w[n].size - kept[n] for n in rest}
+else:
+    order = np.sort(np.concatenate([w[n].ravel() for n in rest]))
+    kept = {n: m['masks/' + n][()] for n in rest}
+    assert sum((k == 0).sum() for k in kept.values()) == goal
+    assert all((w[n][kept[n] == 1] >= order[goal - 1]).all() and (w[n][kept[n] == 0] <= order[goal - 1]).all() for n in rest)
+if scope != 'global':
+    share = {n: round(s, 9) for n, s in share.items()}
+    cut.update({n: int(s) for n, s in share.items()})
+    for n in sorted(rest, key=lambda n: int(share[n]) - share[n])[:goal - sum(cut[n] for n in rest)]:
+        cut[n] += 1
+    assert sum(cut[n] for n in rest) == goal
+for n, k in cut.items():
+    want = np.ones(w[n].size, 'u1')
+    want[np.argsort(w[n].ravel(), kind='stable')[:k]] = 0
+    assert (m['masks/' + n][()].ravel() == want).all(), (n, k)
+assert m.attrs['scope'] == scope and m.attrs['total'] == 840
+EOF
+shares() { # shares QUANTILE SCOPE [LAYER=FACTOR...]
+	local rates=() r
+	for r in "${@:3}"; do rates+=(--rate "$r"); done
+	coppice mask make --force c.h5 s.h5 -q $1 --scope $2 "${rates[@]}" >/dev/null && "$PYTHON" shares.py s.h5 "$@"
+}
+for q in 0 0.05 0.31 0.5; do
+	check "uniform, quantile $q" shares $q uniform
+	check "erk, quantile $q" shares $q erk
+done
+check "erk, quantile 0.93" shares 0.93 erk
+check "uniform where the first layer has a rate" shares 0.9 uniform z=0.5
+check "erk with two rates" shares 0.6 erk conv=0 a=1.25
+check "global with a rate" shares 0.6 global conv=0.5
+
 cat >applied.py <<'EOF'
 import h5py, numpy as np
 c, m, out = h5py.File('c.h5'), h5py.File('m90.h5'), h5py.File('out.h5')
@@ -154,6 +208,88 @@ check "compare with one that keeps nothing" compares m90.h5 m100.h5
 check "compare two that keep nothing" compares m100.h5 m100.h5
 expect "a larger mask holds the smaller" 0 '^total +840 +420 +84 +84 +1\.0000 +0\.2000$' coppice mask compare m50.h5 m90.h5
 
+# several masks, each with each
+cat >matrix.py <<'EOF'
+import h5py, json, numpy as np, sys
+got, files = json.load(sys.stdin), sys.argv[1:]
+if isinstance(got, list):  # a run's cells of one quantile
+    assert len(got) == 1
+    got = got[0]
+masks = []
+for path in files:
+    with h5py.File(path) as f:
+        names = sorted(n + '/weight' for n in f['masks'])
+        masks.append(np.concatenate([f['masks/' + n][()].ravel() for n in names]).astype(bool))
+assert got['weights'] == masks[0].size and [m['kept'] for m in got['masks']] == [int(m.sum()) for m in masks]
+for i, a in enumerate(masks):
+    for j, b in enumerate(masks):
+        both, least, either = int((a & b).sum()), int(min(a.sum(), b.sum())), int((a | b).sum())
+        assert got['overlap'][i][j] == (both / least if least else None), (i, j)
+        assert got['jaccard'][i][j] == (both / either if either else None), (i, j)
+EOF
+matrix() { coppice mask compare "$@" --json | "$PYTHON" matrix.py "$@"; }
+check "compare several" matrix m50.h5 layer.h5 m90.h5 m0.h5 m100.h5
+expect "compare several, as a table" 0 '^ +2 +m90.h5 +84 +0\.200 +1\.000 +0\.100$' coppice mask compare m50.h5 m90.h5 m0.h5
+expect "compare several by overlap" 0 '^ +2 +m90.h5 +84 +1\.000 +1\.000 +1\.000$' coppice mask compare m50.h5 m90.h5 m0.h5 --measure overlap
+
+expect "show several" 0 '^total +840 +0\.5000 +0\.1000 +0\.0000$' coppice mask show m50.h5 m90.h5 m100.h5
+expect "show what collapsed" 0 '^collapsed in m100.h5: z/weight, conv/weight, a/weight$' coppice mask show m50.h5 m100.h5
+coppice mask make c.h5 gone.h5 -q 0.4 --rate a=2.5 >/dev/null
+expect "show what collapsed in one mask" 0 '^collapsed: a/weight$' coppice mask show gone.h5
+coppice mask show m50.h5 gone.h5 --json >shown.json
+check "show several as JSON" "$PYTHON" -c "
+import json
+a, b = json.load(open('shown.json'))
+assert [a['file'], b['file']] == ['m50.h5', 'gone.h5'] and a['collapsed'] == [] and b['collapsed'] == ['a/weight']
+assert a['tensors'][-1]['kept'] == 420"
+
+# masks of chance
+cat >shuffled.py <<'EOF'
+import h5py, numpy as np, sys
+was, got, anew = h5py.File(sys.argv[1]), h5py.File(sys.argv[2]), len(sys.argv) > 3
+names = ['z/weight', 'conv/weight', 'a/weight']
+a, b = ([f['masks/' + n][()] for n in names] for f in (was, got))
+assert got.attrs['nnz'] == was.attrs['nnz'] == sum(k.sum() for k in b) and got.attrs['quantile'] == was.attrs['quantile']
+assert np.isnan(got.attrs['threshold'])
+assert all((x != y).any() for x, y in zip(a, b))
+assert anew == any(x.sum() != y.sum() for x, y in zip(a, b))
+EOF
+check "shuffle" coppice mask shuffle m50.h5 shuffled.h5
+check "what shuffle wrote" "$PYTHON" shuffled.py m50.h5 shuffled.h5
+expect "shuffle says so" 0 '^quantile 0.5, scope global, criterion magnitude, shuffled$' coppice mask show shuffled.h5
+check "shuffle again" coppice mask shuffle m50.h5 again.h5 --seed 1
+check "shuffle with another seed" coppice mask shuffle m50.h5 shuffled2.h5 --seed 2
+jaccard() { coppice mask compare $1 $2 | awk '/^total/ {print $7}'; }
+check "the same seed gives the same mask" test "$(jaccard shuffled.h5 again.h5)" = 1.0000
+check "another seed another" test "$(jaccard shuffled.h5 shuffled2.h5)" != 1.0000
+check "draw anew" coppice mask shuffle m50.h5 anew.h5 --anew
+check "what was drawn anew" "$PYTHON" shuffled.py m50.h5 anew.h5 anew
+expect "shuffle over a file that is there" 2 "'again.h5' exists" coppice mask shuffle m50.h5 again.h5
+expect "shuffle a checkpoint" 2 "'c.h5' is no coppice-mask" coppice mask shuffle c.h5 no.h5
+
+# the cells of a run
+cat >exp.json <<'EOF'
+{"name": "masks", "model": {"hidden": [12]}, "data": {"glyphs": {"train": 200, "test": 20}},
+ "train": {"epochs": 2, "batch": 20}, "sweep": {"quantiles": [0.5, 0.8], "reset": ["0ep", "1ep"], "replicates": 2, "controls": ["shuffle"]}}
+EOF
+check "a run" coppice run exp.json -o RUN
+cells() { # cells QUANTILE CELL...
+	coppice mask compare RUN -q $1 --json | "$PYTHON" matrix.py $(printf 'RUN/cells/%06d.h5 ' "${@:2}")
+}
+check "compare a run's cells of one quantile" cells 0.8 2 3 6 7 10 11 14 15
+check "compare those of the other" cells 0.5 0 1 4 5 8 9 12 13
+expect "compare a run's cells as tables" 0 '^quantile 0.8$' coppice mask compare RUN
+# the reset points of a one-shot sweep share their masks, the shuffled ones too
+expect "rows are named" 0 '^ +6 +replicate 0, reset 0ep, shuffle +[0-9]+( +0\.[0-9]+){2} +1\.000 +1\.000( +0\.[0-9]+){4}$' \
+	coppice mask compare RUN -q 0.8
+expect "rows say what they are in JSON" 0 '"retrain":.*"shuffle"' coppice mask compare RUN -q 0.8 --json
+expect "a quantile that the run has not" 2 "no cell of 'RUN' has the quantile '0.7'" coppice mask compare RUN -q 0.7
+rm RUN/cells/000010.h5
+expect "a cell that is not done" 0 '1 of 16 cells are not done' coppice mask compare RUN -q 0.8
+check "the others are compared" cells 0.8 2 3 6 7 11 14 15
+mkdir empty
+expect "no run" 2 "'.*empty' is no planned run" coppice mask compare empty
+
 coppice mask make other.h5 other-mask.h5 -q 0.5 >/dev/null
 coppice mask make fewer.h5 fewer-mask.h5 -q 0.5 >/dev/null
 expect "compare other shapes" 2 "'z/weight' is 12x30 in 'm50.h5' and 30x12 in 'other-mask.h5'" coppice mask compare m50.h5 other-mask.h5
@@ -169,10 +305,22 @@ expect "quantile above 1" 2 "'1.2'" coppice mask make c.h5 no.h5 -q 1.2
 expect "negative threshold" 2 "'-1'" coppice mask make c.h5 no.h5 --threshold=-1
 expect "two ways at once" 2 'not two' coppice mask make c.h5 no.h5 -q 0.5 -t 1
 expect "no way given" 2 '--quantile, --threshold or --sparsity' coppice mask make c.h5 no.h5
-expect "unknown scope" 2 "'some'" coppice mask make c.h5 no.h5 -q 0.5 --scope some
+expect "unknown scope" 2 "--scope wants one of global\|layer\|uniform\|erk, not 'some'" coppice mask make c.h5 no.h5 -q 0.5 --scope some
 expect "missing file" 2 "'nowhere.h5'" coppice mask show nowhere.h5
-expect "too few files" 2 'which other file' coppice mask compare m50.h5
-expect "too many files" 2 "'c.h5' is one file too many" coppice mask show m50.h5 c.h5
+expect "too few files" 2 "'m50.h5' with which other file" coppice mask compare m50.h5
+expect "a quantile of files" 2 "among the cells of a run" coppice mask compare m50.h5 m90.h5 -q 0.5
+expect "compare several of which one is another network's" 2 "'z/weight' is 12x30 in 'm50.h5' and 30x12 in 'other-mask.h5'" \
+	coppice mask compare m50.h5 m90.h5 other-mask.h5
+expect "show several of which one is another network's" 2 "'m50.h5' has 'a/weight', 'fewer-mask.h5' does not" \
+	coppice mask show m50.h5 fewer-mask.h5
+expect "a measure that does not exist" 2 "--measure wants one of jaccard\|overlap, not 'dice'" coppice mask compare m50.h5 m90.h5 --measure dice
+expect "a rate without a factor" 2 "--rate wants LAYER=FACTOR, not 'z'" coppice mask make c.h5 no.h5 -q 0.5 --rate z
+expect "a rate of no layer" 2 "'c.h5': rate of 'zz': .*the nearest is 'z'" coppice mask make c.h5 no.h5 -q 0.5 --rate zz=1
+expect "a rate that asks for too much" 2 "rate of 'z': 3 times 0.5" coppice mask make c.h5 no.h5 -q 0.5 --rate z=3
+expect "a rate with a threshold" 2 "goes without --rate" coppice mask make c.h5 no.h5 -t 1 --rate z=1
+expect "a first tensor that cannot stay whole" 2 "'z/weight' whole: 480 weights are left to cut, not '588'" \
+	coppice mask make c.h5 no.h5 -q 0.7 --scope uniform
+expect "too many files" 2 "'no.h5' is one file too many" coppice mask make m50.h5 c.h5 no.h5
 expect "unknown action" 2 "no action 'prune'" coppice mask prune
 expect "no action" 2 'Usage: coppice mask' coppice mask
 expect "help" 0 'make +CHECKPOINT MASK.h5' coppice mask --help
