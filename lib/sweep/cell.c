@@ -116,7 +116,7 @@ static int prepare(struct job *j, struct cop_err *err)
 		 "cell %lld: replicate %lld, round %lld, quantile %.17g, step %lld%s%s", (long long)p->index,
 		 (long long)p->replicate, (long long)p->round, p->quantile, (long long)p->reset_step,
 		 *variant ? ", " : "", variant);
-	int rc = cop_ticket_mask(w->run, &w->staging, p, &mask, &j->row.threshold, err);
+	int rc = cop_ticket_mask(w->run, &w->staging, p, &w->trainer, &mask, &j->row.threshold, err);
 	if (!rc)
 		rc = cop_ticket_start(w->run, &w->staging, p, mask, &w->trainer, err);
 	if (!rc)

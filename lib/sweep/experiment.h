@@ -7,7 +7,7 @@
 
 #include "compute/backend.h"
 #include "nn/config.h"
-#include "prune/allocation.h"
+#include "prune/criterion.h"
 
 /* What is retrained from what; see docs/method.md. */
 enum cop_retrain {
@@ -25,8 +25,6 @@ enum cop_retrain {
 enum cop_seed { COP_SEED_INIT, COP_SEED_ORDER, COP_SEED_AUGMENT };
 #define COP_SEED_CHOICES "init|order|augment"
 
-#define COP_CRITERION_CHOICES "magnitude"
-
 struct cop_glyphs_config {
 	int64_t train, test, seed;
 };
@@ -38,6 +36,7 @@ struct cop_sweep_config {
 	int scope;
 	char *rates;                       /* JSON, for cop_rates_parse */
 	struct cop_ints criterion;         /* of enum cop_criterion */
+	int64_t score_batches;             /* that criteria take gradients from */
 	struct cop_ints retrain, controls; /* of enum cop_retrain; controls take the masks of retrain's first */
 	struct cop_ints vary;              /* of enum cop_seed */
 	double fine_tune_lr;               /* 0: the schedule's last */

@@ -90,19 +90,62 @@ static int read_round(const struct cop_run *r, const struct cop_point *p, struct
 		  : 0;
 }
 
-int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
-		    double *threshold, struct cop_err *err)
+/* The network as it was drawn, for criteria that look at it; {0} for the others. */
+static int read_first(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
+		      struct cop_checkpoint *c, struct cop_err *err)
+{
+	*c = (struct cop_checkpoint){0};
+	if (!cop_criterion_needs((enum cop_criterion)p->criterion).first)
+		return 0;
+	char *path = cop_run_checkpoint(r, p->replicate, 0);
+	int rc = cop_ticket_checkpoint(r, s, path, false, c, err);
+	free(path);
+	return rc;
+}
+
+/* By the point's criterion: what `a` says of each group. */
+static int cut(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
+	       const struct cop_trainer *t, const struct roots *o, const struct cop_allocation *a, uint8_t *mask,
+	       double *threshold, struct cop_err *err)
+{
+	const struct cop_experiment *e = &r->experiment;
+	const struct cop_train_config dense = cop_experiment_training(
+		e, &(struct cop_worker){.dense = true, .replicate = p->replicate});
+	struct cop_samples samples = {0};
+	struct cop_checkpoint first;
+	int rc = read_first(r, s, p, &first, err);
+	if (!rc && cop_criterion_needs((enum cop_criterion)p->criterion).samples)
+		rc = cop_samples_open(&samples, t->data, (int)e->train.batch, e->sweep.score_batches,
+				      (uint64_t)dense.seed_order, (uint64_t)dense.seed_augment, err);
+	const struct cop_scoring scoring = {.graph = &t->net.graph,
+					    .first = first.param,
+					    .first_buffer = first.buffer,
+					    .last = o->param,
+					    .before = o->before,
+					    .samples = &samples,
+					    .seed = (uint64_t)dense.seed_init};
+	if (!rc)
+		rc = cop_criterion_mask(&scoring, (enum cop_criterion)p->criterion, a, mask, threshold, err);
+	cop_samples_close(&samples);
+	cop_checkpoint_release(&first);
+	return rc;
+}
+
+int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
+		    const struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err)
 {
 	struct roots o = {0};
 	struct cop_allocation a = {0};
 	const struct cop_train_config train = cop_ticket_training(r, p);
 	int rc = p->before < 0 ? read_dense(r, s, p->replicate, &o, err) : read_round(r, p, &o, err);
+	if (!rc && !cop_layout_same(&o.layout, &t->net.graph.params))
+		rc = cop_fail(err, COP_EINPUT, "the weights to prune are of another network");
 	if (!rc)
 		rc = cop_experiment_allocate(&r->experiment, &o.layout, p->quantile, &a, err);
 	if (!rc)
 		rc = cop_alloc(mask, o.layout.total, 1, "the mask", err);
 	if (!rc)
-		rc = cop_prune_magnitudes(&o.layout, &a, o.param, o.before, *mask, threshold, err);
+		rc = cut(r, s, p, t, &o, &a, *mask, threshold, err);
 	if (!rc && p->retrain == COP_RETRAIN_SHUFFLE)
 		cop_mask_shuffle(&o.layout, *mask, (uint64_t)train.seed_init);
 	if (!rc && p->retrain == COP_RETRAIN_RANDOM)

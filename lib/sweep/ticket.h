@@ -16,11 +16,12 @@ int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, 
 			  struct cop_checkpoint *c, struct cop_err *err) COP_CHECKED;
 
 /*
- * The mask of a point, from the weights at the end of the dense run or of the round before. *threshold: the largest
- * magnitude that it cuts. The caller frees *mask (the parameters' layout).
+ * The mask of a point by its criterion, from the dense run or the round before. t: for its network and its data.
+ * *threshold: the largest score that it cuts. Where the cell is a control by another mask it is that one. The caller
+ * frees *mask (the parameters' layout).
  */
-int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, uint8_t **mask,
-		    double *threshold, struct cop_err *err) COP_CHECKED;
+int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
+		    const struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err) COP_CHECKED;
 
 /* How cell `p` is trained: with the seeds of its child, and after its end where it is fine-tuned. */
 struct cop_train_config cop_ticket_training(const struct cop_run *r, const struct cop_point *p);

@@ -95,7 +95,7 @@ static void begin(struct beginning *b, const struct cop_point *p)
 	double threshold;
 	b->train = cop_ticket_training(&run, p);
 	must(cop_trainer_init(&b->t, &run.experiment.model, &b->train, &data, &cop_cpu_backend, &err), &err);
-	must(cop_ticket_mask(&run, NULL, p, &b->mask, &threshold, &err), &err);
+	must(cop_ticket_mask(&run, NULL, p, &b->t, &b->mask, &threshold, &err), &err);
 	must(cop_ticket_start(&run, NULL, p, b->mask, &b->t, &err), &err);
 }
 
