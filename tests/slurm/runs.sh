@@ -18,7 +18,7 @@ reason_has() { coppice status "$1" --json | grep -qE -- "$2"; }
 same_points() {
 	local a b n=0
 	awk -F, 'FNR == 1 { delete c; for (i = 1; i <= NF; i++) c[$i] = i; next }
-		{ k = $c["replicate"] "," $c["round"] "," $c["quantile"] "," $c["reset_step"] }
+		{ k = $c["replicate"] "," $c["round"] "," $c["quantile"] "," $c["reset_step"] "," $c["criterion"] "," $c["retrain"] "," $c["child"] }
 		NR == FNR { first[k] = $1; next }
 		{ print k in first ? first[k] : "-", $1 }' "$1/results.csv" "$2/results.csv" >pairs
 	while read -r a b; do
