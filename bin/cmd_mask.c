@@ -3,13 +3,14 @@
 #include "base/param.h"
 #include "commands.h"
 #include "masks.h"
+#include "prune/criterion.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SCOPE = 1000, KEY_RATE, KEY_SEED, KEY_ANEW, KEY_MEASURE, KEY_JSON, KEY_FORCE };
+enum { KEY_SCOPE = 1000, KEY_RATE, KEY_CRITERION, KEY_INIT, KEY_SEED, KEY_ANEW, KEY_MEASURE, KEY_JSON, KEY_FORCE };
 
 struct action {
 	const char *name;
@@ -78,6 +79,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case KEY_RATE:
 		add_rate(state, &o->rates, arg);
 		return 0;
+	case KEY_CRITERION:
+		o->criterion = choose(state, "--criterion", COP_CRITERION_CHOICES, arg);
+		return 0;
+	case KEY_INIT:
+		o->init = arg;
+		return 0;
 	case KEY_SEED:
 		o->seed = (uint64_t)cop_arg_int(state, "--seed", arg, 0, INT64_MAX);
 		return 0;
@@ -144,6 +151,12 @@ static const struct argp_option make_options[] = {
 	{"rate", KEY_RATE, "LAYER=FACTOR", 0,
 	 "cut a layer by itself, at so many times the rate of the others; LAYER may have wildcards; again for others",
 	 0},
+	{"criterion", KEY_CRITERION, "NAME", 0,
+	 "what is smallest: magnitude (the default), change or magnitude-same-sign (with --init), random, or "
+	 "random-layerwise: as many of each tensor as magnitude cuts. Those that want training images take a sweep",
+	 0},
+	{"init", KEY_INIT, "FILE", 0, "change, magnitude-same-sign: the checkpoint of the initial weights", 0},
+	{"seed", KEY_SEED, "N", 0, "random, random-layerwise: of the draw (default: 1)", 0},
 	{"force", KEY_FORCE, NULL, 0, "replace MASK.h5 where it exists", 0},
 	{"json", KEY_JSON, NULL, 0, "print JSON", 0},
 	{0}};
@@ -154,8 +167,7 @@ static const struct argp_option make_options[] = {
 	}
 
 static const struct action actions[] = {
-	{"make", 2, 2, mask_make,
-	 ARGS(make_options, "CHECKPOINT MASK.h5", "Cut a checkpoint's weights by magnitude into a mask.")},
+	{"make", 2, 2, mask_make, ARGS(make_options, "CHECKPOINT MASK.h5", "Cut a checkpoint's weights into a mask.")},
 	{"apply", 3, 3, mask_apply,
 	 ARGS(apply_options, "MASK CHECKPOINT OUT.h5",
 	      "Write the checkpoint with the parameters and the optimizer's state that the mask cuts at 0. MASK may be "

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/param.h"
 #include "masks.h"
+#include "prune/criterion.h"
 #include "prune/mask.h"
 #include "store/checkpoint.h"
 
@@ -11,16 +12,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So many of each tensor, the smallest magnitudes. */
+/* The initial weights of the same network; NULL where none are wanted. */
+static int read_first(const struct mask_options *o, const struct cop_checkpoint *c, struct cop_checkpoint *first,
+		      struct cop_err *err)
+{
+	if (!o->init)
+		return 0;
+	int rc = cop_checkpoint_read(o->init, first, false, err);
+	if (!rc)
+		rc = mask_check_match(&c->params, o->file[0], &first->params, o->init, err);
+	if (!rc && !cop_layout_same(&c->params, &first->params))
+		rc = cop_fail(err, COP_EINPUT, "'%s' and '%s' do not hold the same tensors in the same order",
+			      o->file[0], o->init);
+	return rc;
+}
+
+/* So many of each tensor, the lowest by the criterion. */
 static int prune_share(const struct mask_options *o, const struct cop_checkpoint *c, uint8_t *mask, double *threshold,
 		       struct cop_err *err)
 {
-	struct cop_allocation a;
-	int rc = cop_allocate(&a, &c->params, o->scope, &o->rates, &o->value, 1, err);
-	if (!rc)
+	struct cop_allocation a = {0};
+	struct cop_checkpoint first = {0};
+	int rc = read_first(o, c, &first, err);
+	if (rc) {
+		cop_checkpoint_release(&first);
+		return rc;
+	}
+	rc = cop_allocate(&a, &c->params, o->scope, &o->rates, &o->value, 1, err);
+	if (!rc && o->criterion == COP_CRITERION_MAGNITUDE) {
 		rc = cop_prune_magnitudes(&c->params, &a, c->param, NULL, mask, threshold, err);
+	} else if (!rc) {
+		const struct cop_graph graph = {.params = c->params}; /* these criteria look at no more of it */
+		const struct cop_scoring s = {.graph = &graph, .first = first.param, .last = c->param, .seed = o->seed};
+		rc = cop_criterion_mask(&s, (enum cop_criterion)o->criterion, &a, mask, threshold, err);
+	}
 	cop_allocation_release(&a);
-	return rc;
+	cop_checkpoint_release(&first);
+	return rc ? cop_context(err, "'%s'", o->file[0]) : 0;
+}
+
+/* That what the criterion looks at is given, and no more. */
+static int check_criterion(const struct mask_options *o, struct cop_err *err)
+{
+	char name[COP_MASK_WORD];
+	cop_choice_text(COP_CRITERION_CHOICES, o->criterion, name, sizeof(name));
+	struct cop_criterion_needs needs = cop_criterion_needs((enum cop_criterion)o->criterion);
+	if (needs.samples || o->criterion == COP_CRITERION_SYNFLOW)
+		return cop_fail(err, COP_EINPUT,
+				"criterion '%s' wants the network and its images: plan a sweep with "
+				"--set sweep.criterion=%s",
+				name, name);
+	if (needs.first != (o->init != NULL))
+		return cop_fail(err, COP_EINPUT, "criterion '%s' %s", name,
+				o->init ? "looks at no initial weights: it goes without --init"
+					: "wants the initial weights too: --init FILE");
+	if (o->how == MASK_THRESHOLD && (o->rates.n || o->criterion != COP_CRITERION_MAGNITUDE))
+		return cop_fail(err, COP_EINPUT,
+				"--threshold cuts all layers by magnitude: it goes without --rate and --criterion");
+	return 0;
 }
 
 static int prune(const struct mask_options *o, const struct cop_checkpoint *c, uint8_t *mask, struct cop_mask_file *m,
@@ -29,17 +78,14 @@ static int prune(const struct mask_options *o, const struct cop_checkpoint *c, u
 	size_t total = cop_layout_count(&c->params, true);
 	if (total == 0)
 		return cop_fail(err, COP_EINPUT, "'%s' has no prunable weights", o->file[0]);
-	if (o->how == MASK_THRESHOLD && o->rates.n)
-		return cop_fail(err, COP_EINPUT, "--threshold cuts every layer alike: it goes without --rate");
 	cop_choice_text(COP_SCOPE_CHOICES, o->scope, m->scope, sizeof(m->scope));
-	snprintf(m->criterion, sizeof(m->criterion), "magnitude");
+	cop_choice_text(COP_CRITERION_CHOICES, o->criterion, m->criterion, sizeof(m->criterion));
 	m->quantile = m->threshold = o->value;
-	int rc = o->how == MASK_THRESHOLD ? cop_prune_below(&c->params, c->param, o->value, mask, err)
-					  : prune_share(o, c, mask, &m->threshold, err);
-	if (rc)
+	if (o->how != MASK_THRESHOLD)
+		return prune_share(o, c, mask, &m->threshold, err);
+	if (cop_prune_below(&c->params, c->param, o->value, mask, err))
 		return cop_context(err, "'%s'", o->file[0]);
-	if (o->how == MASK_THRESHOLD)
-		m->quantile = 1 - (double)cop_mask_nnz(&c->params, mask) / (double)total;
+	m->quantile = 1 - (double)cop_mask_nnz(&c->params, mask) / (double)total;
 	return 0;
 }
 
@@ -58,7 +104,9 @@ int mask_make(const struct mask_options *o, struct cop_err *err)
 	uint8_t *mask = NULL;
 	if (o->how == MASK_NONE)
 		return cop_fail(err, COP_EINPUT, "'mask make' wants --quantile, --threshold or --sparsity");
-	int rc = check_output(o, o->file[1], err);
+	int rc = check_criterion(o, err);
+	if (!rc)
+		rc = check_output(o, o->file[1], err);
 	if (!rc)
 		rc = cop_checkpoint_read(o->file[0], &c, false, err);
 	if (rc)

@@ -15,6 +15,8 @@ struct mask_options {
 	double value; /* of `how` */
 	enum cop_scope scope;
 	struct cop_rates rates;
+	int criterion;    /* enum cop_criterion */
+	const char *init; /* make: a checkpoint of the initial weights */
 	uint64_t seed;
 	bool anew;    /* shuffle: over all tensors */
 	bool overlap; /* compare: shows overlaps, not Jaccard indices */

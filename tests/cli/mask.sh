@@ -38,6 +38,8 @@ tensors = [('z/weight', ties, 1), ('z/bias', normal(12) * 1e-6, 0), ('conv/weigh
            ('a/weight', normal(10, 12), 1)]
 checkpoint('c.h5', tensors)
 checkpoint('half.h5', tensors, complete=0)
+checkpoint('first.h5', [(n, np.sign(d) * rng.choice([-1, 1, 1, 0], d.shape).astype('f4') * normal(*d.shape) ** 2, p)
+                        for n, d, p in tensors])
 checkpoint('other.h5', [('z/weight', normal(30, 12), 1)])
 checkpoint('fewer.h5', tensors[:3])
 checkpoint('bias.h5', [('z/bias', normal(12), 0)])
@@ -164,6 +166,40 @@ check "erk, quantile 0.93" shares 0.93 erk
 check "uniform where the first layer has a rate" shares 0.9 uniform z=0.5
 check "erk with two rates" shares 0.6 erk conv=0 a=1.25
 check "global with a rate" shares 0.6 global conv=0.5
+
+# The criteria that need no images, by sorting: the score of each weight, then its place.
+cat >criteria.py <<'EOF'
+import h5py, numpy as np, sys
+path, q, criterion = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+c, first, m = h5py.File('c.h5'), h5py.File('first.h5'), h5py.File(path)
+names = ['z/weight', 'conv/weight', 'a/weight']
+last, before = ([f['params/' + n][()].astype('f8') for n in names] for f in (c, first))
+got = [m['masks/' + n][()].ravel() for n in names]
+score = {'change': [np.abs(a - b) for a, b in zip(last, before)],
+         'magnitude-same-sign': [np.where(np.sign(a) == np.sign(b), np.abs(a), 0) for a, b in zip(last, before)]}
+assert m.attrs['criterion'] == criterion and m.attrs['nnz'] == sum(k.sum() for k in got) == 840 - int(q * 840 + 0.5)
+if criterion in score:
+    s = np.concatenate([x.ravel() for x in score[criterion]])
+    want = np.ones(840, 'u1')
+    want[np.argsort(s, kind='stable')[:int(q * 840 + 0.5)]] = 0
+    assert (np.concatenate(got) == want).all() and m.attrs['threshold'] == s[want == 0].max()
+else:
+    magnitude = np.concatenate([np.abs(x).ravel() for x in last])
+    cut = np.argsort(magnitude, kind='stable')[:int(q * 840 + 0.5)]
+    each = [int(((cut >= a) & (cut < b)).sum()) for a, b in ((0, 360), (360, 720), (720, 840))]
+    assert ([int((k == 0).sum()) for k in got] == each) == (criterion == 'random-layerwise')
+    want = np.ones(840, 'u1')
+    want[cut] = 0
+    assert 0.2 < (np.concatenate(got) != want).mean() < 0.8
+EOF
+criterion() { # criterion NAME [OPTION...]
+	coppice mask make --force c.h5 s.h5 -q 0.45 --criterion "$@" >/dev/null && "$PYTHON" criteria.py s.h5 0.45 "$1"
+}
+check "by change" criterion change --init first.h5
+check "by magnitude of the same sign" criterion magnitude-same-sign --init first.h5
+check "at random" criterion random
+check "at random, as many of each tensor as magnitude cuts" criterion random-layerwise --seed 3
+expect "which is said" 0 'scope erk, criterion random$' coppice mask make --force c.h5 s.h5 -q 0.45 --criterion random --scope erk
 
 cat >applied.py <<'EOF'
 import h5py, numpy as np
@@ -318,6 +354,15 @@ expect "a rate without a factor" 2 "--rate wants LAYER=FACTOR, not 'z'" coppice 
 expect "a rate of no layer" 2 "'c.h5': rate of 'zz': .*the nearest is 'z'" coppice mask make c.h5 no.h5 -q 0.5 --rate zz=1
 expect "a rate that asks for too much" 2 "rate of 'z': 3 times 0.5" coppice mask make c.h5 no.h5 -q 0.5 --rate z=3
 expect "a rate with a threshold" 2 "goes without --rate" coppice mask make c.h5 no.h5 -t 1 --rate z=1
+expect "a criterion with a threshold" 2 "goes without --rate and --criterion" coppice mask make c.h5 no.h5 -t 1 --criterion random
+expect "a criterion that wants images" 2 "'snip' wants the network and its images: plan a sweep with --set sweep.criterion=snip" \
+	coppice mask make c.h5 no.h5 -q 0.5 --criterion snip
+expect "a criterion that wants the network" 2 "'synflow' wants the network" coppice mask make c.h5 no.h5 -q 0.5 --criterion synflow --init first.h5
+expect "a criterion without the initial weights" 2 "'change' wants the initial weights too: --init" coppice mask make c.h5 no.h5 -q 0.5 --criterion change
+expect "initial weights for nothing" 2 "'random' looks at no initial weights" coppice mask make c.h5 no.h5 -q 0.5 --criterion random --init first.h5
+expect "initial weights of another network" 2 "'z/weight' is 12x30 in 'c.h5' and 30x12 in 'other.h5'" \
+	coppice mask make c.h5 no.h5 -q 0.5 --criterion change --init other.h5
+expect "a criterion that does not exist" 2 "--criterion wants one of magnitude\|.*, not 'size'" coppice mask make c.h5 no.h5 -q 0.5 --criterion size
 expect "a first tensor that cannot stay whole" 2 "'z/weight' whole: 480 weights are left to cut, not '588'" \
 	coppice mask make c.h5 no.h5 -q 0.7 --scope uniform
 expect "too many files" 2 "'no.h5' is one file too many" coppice mask make m50.h5 c.h5 no.h5
