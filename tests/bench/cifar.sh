@@ -1,5 +1,5 @@
 #!/bin/bash
-# bench: CIFAR-10 from its JPEGs to a trained ResNet-20, configs/resnet20-laptop.json without its cells
+# bench: CIFAR-10 from its JPEGs to a trained ResNet-20, configs/resnet20-rewind.json without its cells
 # Goal: a test top-1 of 0.86 at least; exits 1 below. Some ten minutes on two cores. THREADS=… less than all; CIFAR=… a
 # folder that is unpacked already; EPOCHS=… GOAL=… to try this script.
 ROOT=${ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
@@ -32,7 +32,7 @@ date -u +%Y-%m-%d
 started=$(date +%s.%N)
 "$BUILD/coppice" pack "${threads[@]}" "$CIFAR" "$scratch/cifar10.h5" | sed -n 1p || exit 1
 echo "packed in $(awk "BEGIN {printf \"%.1f\", $(date +%s.%N) - $started}") s"
-"$BUILD/coppice" plan "$ROOT/configs/resnet20-laptop.json" -o "$scratch/run" "${settings[@]}" || exit 1
+"$BUILD/coppice" plan "$ROOT/configs/resnet20-rewind.json" -o "$scratch/run" "${settings[@]}" || exit 1
 started=$(date +%s.%N)
 "$BUILD/coppice" train "${threads[@]}" "$scratch/run" || exit 1
 seconds=$(awk "BEGIN {printf \"%.0f\", $(date +%s.%N) - $started}")
