@@ -66,7 +66,7 @@ static void set_statistics(struct cop_gradient64 *d, const struct cop_ends64 *e,
 static void batch_norm_forward(struct cop_gradient64 *d, int node)
 {
 	struct cop_ends64 e = cop_ends64(d, node, 0);
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (int c = 0; c < e.d->c; c++) {
 		set_statistics(d, &e, node, c);
 		struct channel h = channel_of(d, &e, node, c);
@@ -128,7 +128,7 @@ static void batch_norm_backward(struct cop_gradient64 *d, int node)
 {
 	struct cop_ends64 e = cop_ends64(d, node, 0);
 	int out = d->lanes - 1;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (int c = 0; c < e.d->c; c++) {
 		struct channel h = channel_of(d, &e, node, c);
 		size_t at = (size_t)c * h.m;
@@ -156,7 +156,7 @@ static void relu_forward(struct cop_gradient64 *d, int node)
 		memcpy(e.y[0], e.x[0], e.count * (size_t)d->lanes * sizeof(double));
 		return;
 	}
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (size_t i = 0; i < e.count; i++) {
 		double x = e.x[0][i];
 		e.y[0][i] = x <= 0 ? 0 : x >= most ? most : x;
@@ -172,7 +172,7 @@ static void relu_backward(struct cop_gradient64 *d, int node)
 	if (!e.dx[0])
 		return;
 	for (int lane = 0; lane < d->lanes; lane++) {
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 		for (size_t i = 0; i < e.count; i++)
 			if (d->mode.linear || !(e.y[0][i] <= 0 || e.y[0][i] >= most))
 				e.dx[lane][i] += e.dy[lane][i];
@@ -187,7 +187,7 @@ static void add_forward(struct cop_gradient64 *d, int node)
 	if (e.d->ninputs == 1)
 		return;
 	struct cop_ends64 other = cop_ends64(d, node, 1);
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (size_t i = 0; i < e.count * (size_t)d->lanes; i++)
 		e.y[0][i] += other.x[0][i];
 }
@@ -198,7 +198,7 @@ static void add_backward(struct cop_gradient64 *d, int node)
 		struct cop_ends64 e = cop_ends64(d, node, j);
 		if (!e.dx[0])
 			continue;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 		for (size_t i = 0; i < e.count * (size_t)d->lanes; i++)
 			e.dx[0][i] += e.dy[0][i];
 	}
@@ -276,7 +276,7 @@ static void pool(struct cop_gradient64 *d, int node, bool backward)
 	size_t planes = (size_t)e.d->c * (size_t)d->n;
 	if (backward && !e.dx[0])
 		return;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.in_count > COP_WORTH64)
 	for (size_t k = 0; k < planes; k++)
 		if (e.d->op == COP_OP_MAX_POOL)
 			max_plane(d, &e, k, backward);
@@ -299,7 +299,7 @@ static void flatten_forward(struct cop_gradient64 *d, int node)
 {
 	struct cop_ends64 e = cop_ends64(d, node, 0);
 	size_t pixels = (size_t)e.in->h * (size_t)e.in->w, n = (size_t)d->n, rows = (size_t)e.in->c * (size_t)d->lanes;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (size_t c = 0; c < rows; c++)
 		for (size_t i = 0; i < n; i++)
 			for (size_t k = 0; k < pixels; k++)
@@ -312,7 +312,7 @@ static void flatten_backward(struct cop_gradient64 *d, int node)
 	size_t pixels = (size_t)e.in->h * (size_t)e.in->w, n = (size_t)d->n, rows = (size_t)e.in->c * (size_t)d->lanes;
 	if (!e.dx[0])
 		return;
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e.count > COP_WORTH64)
 	for (size_t c = 0; c < rows; c++)
 		for (size_t i = 0; i < n; i++)
 			for (size_t k = 0; k < pixels; k++)

@@ -27,6 +27,9 @@ struct cop_gradient64 {
 	double *out;
 };
 
+/* Numbers that a loop goes over before more than one thread is worth it. */
+enum { COP_WORTH64 = 1 << 14 };
+
 /* A node, what it reads, and both sides' values and gradients, lane by lane; NULL where there is none. */
 struct cop_ends64 {
 	const struct cop_node *d, *in;

@@ -277,14 +277,14 @@ void cop_products64_forward(struct cop_gradient64 *d, int node)
 {
 	struct products p = products_of(d, node, d->n);
 	struct cop_ends64 e = cop_ends64(d, node, 0);
-#pragma omp parallel for schedule(dynamic) num_threads(d->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(d->threads) if (p.tasks > 1)
 	for (int task = 0; task < p.tasks; task++)
 		do_task(d, &p, &e, FORWARD, task, NULL);
 }
 
 static void weights_backward(struct cop_gradient64 *d, const struct products *p, const struct cop_ends64 *e)
 {
-#pragma omp parallel for schedule(dynamic) num_threads(d->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(d->threads) if (p->parts > 1)
 	for (int k = 0; k < p->parts; k++) {
 		double *part = d->part + (size_t)k * p->weights;
 		int end = (int)((int64_t)p->tasks * (k + 1) / p->parts);
@@ -292,7 +292,7 @@ static void weights_backward(struct cop_gradient64 *d, const struct products *p,
 		for (int task = (int)((int64_t)p->tasks * k / p->parts); task < end; task++)
 			do_task(d, p, e, WEIGHTS, task, part);
 	}
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (p->weights > COP_WORTH64)
 	for (size_t i = 0; i < p->weights; i++) {
 		double all = 0;
 		for (int k = 0; k < p->parts; k++)
@@ -303,7 +303,7 @@ static void weights_backward(struct cop_gradient64 *d, const struct products *p,
 
 static void bias_backward(struct cop_gradient64 *d, const struct products *p, const struct cop_ends64 *e)
 {
-#pragma omp parallel for schedule(static) num_threads(d->threads)
+#pragma omp parallel for schedule(static) num_threads(d->threads) if (e->count > COP_WORTH64)
 	for (int o = 0; o < e->d->c; o++) {
 		const double *dy = e->dy[d->lanes - 1] + (size_t)o * (size_t)p->columns;
 		double all = 0;
@@ -322,7 +322,7 @@ void cop_products64_backward(struct cop_gradient64 *d, int node)
 		bias_backward(d, &p, &e);
 	if (!e.dx[0])
 		return;
-#pragma omp parallel for schedule(dynamic) num_threads(d->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(d->threads) if (p.tasks > 1)
 	for (int task = 0; task < p.tasks; task++)
 		do_task(d, &p, &e, BACKWARD, task, NULL);
 }

@@ -434,7 +434,8 @@ static void test_masks(void **state)
 				 &err))
 			fail_msg("%s", err.msg);
 		for (int c = 0; c < COP_CRITERIA; c++) {
-			if (c == COP_CRITERION_RANDOM_LAYERWISE || (c == COP_CRITERION_SYNFLOW && every(2) == 2))
+			/* the plain synflow takes its time */
+			if (c == COP_CRITERION_RANDOM_LAYERWISE || (c == COP_CRITERION_SYNFLOW && seed % 3 != 1))
 				continue;
 			/* an exempt tensor may not have lost anything before */
 			for (size_t k = 0; k < u.g.params.n && seed >= 72; k++)
@@ -595,7 +596,7 @@ static void test_threads(void **state)
 			if (threads > 1)
 				assert_memory_equal(one, more, n);
 		}
-	cop_cpu_set_threads(2);
+	cop_cpu_set_threads(1);
 	free(one);
 	free(more);
 	tear_down(&u);
@@ -609,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_random),  cmocka_unit_test(test_random_layerwise), cmocka_unit_test(test_nan),
 		cmocka_unit_test(test_threads),
 	};
-	cop_cpu_set_threads(2);
+	/* networks so small that threads would only wait for each other */
+	cop_cpu_set_threads(1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

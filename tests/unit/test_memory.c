@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "data/glyphs.h"
 #include "nn/trainer.h"
+#include "prune/criterion.h"
 #include "prune/mask.h"
 #include "store/mask.h"
 
@@ -85,6 +86,37 @@ static int read_mask(struct cop_err *err)
 	int rc = cop_mask_file_read(mask_path, &m, err);
 	if (!rc)
 		cop_mask_file_release(&m);
+	return rc;
+}
+
+static enum cop_criterion criterion;
+
+/* A mask of the trainer's network, from its training's first batches; of synflow, whose turns are many, one's scores.
+ */
+static int choose_weights(struct cop_err *err)
+{
+	const struct cop_graph *g = &trainer.net.graph;
+	struct cop_samples samples;
+	struct cop_allocation a = {0};
+	const double q = 0.5;
+	double threshold, *score = cop_xcalloc(g->params.total, sizeof(*score));
+	uint8_t *mask = cop_xmalloc(g->params.total);
+	int rc = cop_samples_open(&samples, &data, 10, 2, 1, 1, err);
+	const struct cop_scoring s = {.graph = g,
+				      .first = trainer.param,
+				      .first_buffer = trainer.buffer,
+				      .last = trainer.param,
+				      .samples = &samples};
+	if (!rc)
+		rc = cop_allocate(&a, &g->params, COP_SCOPE_GLOBAL, NULL, &q, 1, err);
+	if (!rc && criterion == COP_CRITERION_SYNFLOW)
+		rc = cop_criterion_scores(&s, criterion, score, err);
+	else if (!rc)
+		rc = cop_criterion_mask(&s, criterion, &a, mask, &threshold, err);
+	cop_allocation_release(&a);
+	cop_samples_close(&samples);
+	free(mask);
+	free(score);
 	return rc;
 }
 
@@ -170,8 +202,20 @@ static void test_training(void **state)
 	assert_int_equal(asked, 0);
 }
 
+static void test_criteria(void **state)
+{
+	(void)state;
+	static const enum cop_criterion some[] = {COP_CRITERION_CHANGE, COP_CRITERION_RANDOM_LAYERWISE,
+						  COP_CRITERION_GRASP, COP_CRITERION_SYNFLOW};
+	for (int k = 0; k < 4; k++) {
+		criterion = some[k];
+		starve(choose_weights, k < 2 ? 3 : 8, "a criterion");
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reading), cmocka_unit_test(test_training)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_reading), cmocka_unit_test(test_training),
+					   cmocka_unit_test(test_criteria)};
 	return cmocka_run_group_tests(tests, make_files, remove_files);
 }
