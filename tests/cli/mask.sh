@@ -320,6 +320,20 @@ expect "rows are named" 0 '^ +6 +replicate 0, reset 0ep, shuffle +[0-9]+( +0\.[0
 	coppice mask compare RUN -q 0.8
 expect "rows say what they are in JSON" 0 '"retrain":.*"shuffle"' coppice mask compare RUN -q 0.8 --json
 expect "a quantile that the run has not" 2 "no cell of 'RUN' has the quantile '0.7'" coppice mask compare RUN -q 0.7
+
+# a sweep cuts what mask make cuts with the same scope and rates; in rounds a rate is that of each round
+check "a sweep with a scope and rates" coppice run exp.json -o ERK --set sweep.scope=erk --set 'sweep.rates={"fc2": 0.5}' \
+	--set 'sweep.controls=[]' --set sweep.replicates=1 --set 'sweep.reset=["0ep"]'
+for cell in 0:0.5 1:0.8; do
+	coppice mask make --force ERK/dense/0/final.h5 erk.h5 -q ${cell#*:} --scope erk --rate fc2=0.5 >/dev/null
+	check "cell ${cell%:*} has the mask of mask make" test "$(jaccard ERK/cells/00000${cell%:*}.h5 erk.h5)" = 1.0000
+done
+check "rounds with a rate" coppice run exp.json -o ROUNDS --set 'sweep.rates={"fc2": 0.5}' --set sweep.rounds=2 \
+	--set 'sweep.quantiles=[0.4]' --set 'sweep.controls=[]' --set sweep.replicates=1 --set 'sweep.reset=["0ep"]'
+# fc2 has 120 weights: 24 go, then 0.2 of the rest, 1 - 0.8^2 in all
+expect "the first round" 0 '^fc2/weight +10x12 +120 +96 ' coppice mask show ROUNDS/cells/000000.h5
+expect "the second round" 0 '^fc2/weight +10x12 +120 +77 ' coppice mask show ROUNDS/cells/000001.h5
+
 rm RUN/cells/000010.h5
 expect "a cell that is not done" 0 '1 of 16 cells are not done' coppice mask compare RUN -q 0.8
 check "the others are compared" cells 0.8 2 3 6 7 11 14 15
