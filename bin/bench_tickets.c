@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "bench.h"
+#include "prune/allocation.h"
 #include "prune/mask.h"
 #include "report/table.h"
 
@@ -70,8 +71,12 @@ static int make_mask(const struct cop_ticket_bench *b, const struct cop_bench_ti
 		random[i] = (float)cop_stream_uniform(&s);
 	for (size_t i = 0; i < l->n && !rc; i++)
 		random[l->tensor[i].offset + path_through(&l->tensor[i])] = 1;
+	struct cop_allocation a = {0};
 	if (!rc)
-		rc = cop_prune_layers(l, random, t->sparsity, mask, &threshold, err);
+		rc = cop_allocate(&a, l, COP_SCOPE_LAYER, NULL, &t->sparsity, 1, err);
+	if (!rc)
+		rc = cop_prune_magnitudes(l, &a, random, NULL, mask, &threshold, err);
+	cop_allocation_release(&a);
 	free(random);
 	return rc;
 }

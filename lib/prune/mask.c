@@ -28,28 +28,6 @@ int cop_prune_global(const struct cop_layout *l, const float *weights, size_t cu
 	return rc;
 }
 
-int cop_prune_layers(const struct cop_layout *l, const float *weights, double q, uint8_t *mask, double *threshold,
-		     struct cop_err *err)
-{
-	struct cop_allocation a;
-	int rc = cop_allocate(&a, l, COP_SCOPE_LAYER, NULL, &q, 1, err);
-	if (!rc)
-		rc = cop_prune_magnitudes(l, &a, weights, NULL, mask, threshold, err);
-	cop_allocation_release(&a);
-	return rc;
-}
-
-int cop_prune_survivors(const struct cop_layout *l, const float *weights, const uint8_t *before, double q,
-			bool by_layer, uint8_t *mask, double *threshold, struct cop_err *err)
-{
-	struct cop_allocation a;
-	int rc = cop_allocate(&a, l, by_layer ? COP_SCOPE_LAYER : COP_SCOPE_GLOBAL, NULL, &q, 1, err);
-	if (!rc)
-		rc = cop_prune_magnitudes(l, &a, weights, before, mask, threshold, err);
-	cop_allocation_release(&a);
-	return rc;
-}
-
 /* NaN is refused. */
 static int check_weights(const struct cop_tensor *t, const float *weights, struct cop_err *err)
 {

@@ -20,20 +20,6 @@ size_t cop_prune_count(double q, size_t total);
 int cop_prune_global(const struct cop_layout *l, const float *weights, size_t cut, uint8_t *mask, double *threshold,
 		     struct cop_err *err) COP_CHECKED;
 
-/* The same in each prunable tensor of P weights alone, cop_prune_count(q, P) of them; *threshold: of all that was cut.
- */
-int cop_prune_layers(const struct cop_layout *l, const float *weights, double q, uint8_t *mask, double *threshold,
-		     struct cop_err *err) COP_CHECKED;
-
-/*
- * One more round: cuts survivors of the mask `before` until cop_prune_count(q, P) of P weights are cut in all, those
- * that `before` cut among them, over all prunable weights or in each tensor alone (by_layer). The smallest magnitudes
- * of the survivors go, in the same order as above. COP_EINPUT where `before` cut more than that. before, mask:
- * (l->total). *threshold: the largest magnitude that is cut now, 0 where none is.
- */
-int cop_prune_survivors(const struct cop_layout *l, const float *weights, const uint8_t *before, double q,
-			bool by_layer, uint8_t *mask, double *threshold, struct cop_err *err) COP_CHECKED;
-
 /* Cuts the prunable weights whose magnitude is at most `threshold`. */
 int cop_prune_below(const struct cop_layout *l, const float *weights, double threshold, uint8_t *mask,
 		    struct cop_err *err) COP_CHECKED;

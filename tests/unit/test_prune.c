@@ -1,6 +1,7 @@
 /* Masks by magnitude: exact counts, ties, and what is left alone. */
 #include "base/mem.h"
 #include "base/rng.h"
+#include "prune/allocation.h"
 #include "prune/mask.h"
 
 #include <math.h>
@@ -46,6 +47,18 @@ static void fill(struct net *n, uint64_t seed, uint32_t values)
 			double v = values ? (double)cop_stream_below(&s, values) : cop_stream_normal(&s);
 			n->w[n->l.tensor[i].offset + j] = (float)(cop_stream_u32(&s) & 1 ? v : -v);
 		}
+}
+
+/* What is left of `before` (NULL: all) is cut until q of it is gone, over all tensors or in each. */
+static int prune_to(struct net *n, double q, bool by_layer, const uint8_t *before, double *threshold,
+		    struct cop_err *err)
+{
+	struct cop_allocation a;
+	int rc = cop_allocate(&a, &n->l, by_layer ? COP_SCOPE_LAYER : COP_SCOPE_GLOBAL, NULL, &q, 1, err);
+	if (!rc)
+		rc = cop_prune_magnitudes(&n->l, &a, n->w, before, n->mask, threshold, err);
+	cop_allocation_release(&a);
+	return rc;
 }
 
 struct place {
@@ -132,7 +145,7 @@ static void test_layers(void **state)
 			most = fmax(most, prune_by_sorting(&n, &n.l.tensor[t], cut, wanted));
 			assert_int_equal(cop_prune_count(q[i], n.l.tensor[t].count), cut);
 		}
-		assert_int_equal(cop_prune_layers(&n.l, n.w, q[i], n.mask, &threshold, &err), 0);
+		assert_int_equal(prune_to(&n, q[i], true, NULL, &threshold, &err), 0);
 		assert_memory_equal(n.mask, wanted, n.l.total);
 		assert_true(threshold == most);
 		free(wanted);
@@ -211,7 +224,7 @@ static void test_bad_weights(void **state)
 	for (size_t cut = 0; cut < 64; cut += 21) {
 		assert_int_equal(cop_prune_global(&n.l, n.w, cut, n.mask, &threshold, &err), COP_EINPUT);
 		assert_string_equal(err.msg, "'fc2/weight' holds NaN at [1, 3]");
-		assert_int_equal(cop_prune_layers(&n.l, n.w, (double)cut / 64, n.mask, &threshold, &err), COP_EINPUT);
+		assert_int_equal(prune_to(&n, (double)cut / 64, true, NULL, &threshold, &err), COP_EINPUT);
 		assert_string_equal(err.msg, "'fc2/weight' holds NaN at [1, 3]");
 	}
 	assert_int_equal(cop_prune_below(&n.l, n.w, 1, n.mask, &err), COP_EINPUT);
@@ -265,8 +278,7 @@ static void test_survivors(void **state)
 			if (!by_layer)
 				next_by_sorting(&n, NULL, before, cop_prune_count(q[k], total), wanted);
 			memset(n.mask, 7, n.l.total);
-			assert_int_equal(
-				cop_prune_survivors(&n.l, n.w, before, q[k], by_layer, n.mask, &threshold, &err), 0);
+			assert_int_equal(prune_to(&n, q[k], by_layer, before, &threshold, &err), 0);
 			assert_memory_equal(n.mask, wanted, n.l.total);
 			if (!by_layer)
 				assert_int_equal(cop_mask_nnz(&n.l, n.mask), total - cop_prune_count(q[k], total));
@@ -274,8 +286,7 @@ static void test_survivors(void **state)
 		}
 		struct cop_err err = {0};
 		double threshold;
-		assert_int_equal(cop_prune_survivors(&n.l, n.w, before, 0.5, by_layer, n.mask, &threshold, &err),
-				 COP_EINPUT);
+		assert_int_equal(prune_to(&n, 0.5, by_layer, before, &threshold, &err), COP_EINPUT);
 		free(before);
 		free(wanted);
 		free_net(&n);
