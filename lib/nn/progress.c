@@ -114,7 +114,10 @@ static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_e
 	if (!rc && cop_h5_has_attr(f, "/", "whole_layers"))
 		rc = cop_h5_get_str(f, "/", "whole_layers", &p->whole, err);
 	cop_h5_close(f);
-	return rc ? rc : cop_trainer_rewind(t, &p->checkpoint, NULL, err);
+	int64_t fresh = t->fresh; /* as the work began, which the file is a later state of */
+	rc = rc ? rc : cop_trainer_rewind(t, &p->checkpoint, NULL, err);
+	t->fresh = fresh;
+	return rc;
 }
 
 static void take_sums(struct cop_trainer *t, const double sum[SUMS])
