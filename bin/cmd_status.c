@@ -46,12 +46,31 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	}
 }
 
+/* With "ticket" where cells are more than tickets by magnitude that are rewound. */
 static const struct cop_column columns[] = {
-	{"work", COP_COLUMN_TEXT, 0},         {"state", COP_COLUMN_TEXT, 0},   {"quantile", COP_COLUMN_GENERAL, 4},
-	{"reset", COP_COLUMN_TEXT, 0},        {"epoch", COP_COLUMN_REAL, 1},   {"images/s", COP_COLUMN_REAL, 0},
-	{"minutes left", COP_COLUMN_REAL, 1}, {"attempts", COP_COLUMN_INT, 0}, {"where", COP_COLUMN_TEXT, 0},
-	{"why", COP_COLUMN_TEXT, 0},
+	{"work", COP_COLUMN_TEXT, 0},     {"state", COP_COLUMN_TEXT, 0},        {"quantile", COP_COLUMN_GENERAL, 4},
+	{"reset", COP_COLUMN_TEXT, 0},    {"ticket", COP_COLUMN_TEXT, 0},       {"epoch", COP_COLUMN_REAL, 1},
+	{"images/s", COP_COLUMN_REAL, 0}, {"minutes left", COP_COLUMN_REAL, 1}, {"attempts", COP_COLUMN_INT, 0},
+	{"where", COP_COLUMN_TEXT, 0},    {"why", COP_COLUMN_TEXT, 0},
 };
+enum { COLUMNS = sizeof(columns) / sizeof(columns[0]), TICKET = 4 };
+
+static bool has_variants(const struct cop_run *run)
+{
+	char text[COP_POINT_TEXT];
+	for (size_t i = 0; i < run->ncells; i++)
+		if (*cop_point_variant(&run->cell[i], text))
+			return true;
+	return false;
+}
+
+static void choose_columns(struct cop_column column[COLUMNS], bool tickets)
+{
+	int n = 0;
+	for (int i = 0; i < COLUMNS; i++)
+		if (i != TICKET || tickets)
+			column[n++] = columns[i];
+}
 
 static void add_real(struct cop_table *t, bool there, double v)
 {
@@ -62,8 +81,9 @@ static void add_real(struct cop_table *t, bool there, double v)
 }
 
 static void add_entry(struct cop_table *t, const struct cop_run *run, const struct cop_entry *e, const char *work,
-		      const struct cop_point *p)
+		      const struct cop_point *p, bool tickets)
 {
+	char ticket[COP_POINT_TEXT];
 	const struct cop_state *s = &e->state;
 	double images = (double)(s->total - s->step) * (double)run->experiment.train.batch;
 	cop_table_text(t, work);
@@ -75,6 +95,8 @@ static void add_entry(struct cop_table *t, const struct cop_run *run, const stru
 		cop_table_none(t);
 		cop_table_none(t);
 	}
+	if (tickets)
+		cop_table_text(t, p && *cop_point_variant(p, ticket) ? ticket : NULL);
 	add_real(t, s->attempts && s->total > 0, (double)s->step / (double)run->steps_per_epoch);
 	add_real(t, s->speed > 0, s->speed);
 	add_real(t, e->fate == COP_FATE_RUNNING && s->speed > 0, images / s->speed / 60);
@@ -106,18 +128,18 @@ static bool worth_a_row(const struct cop_entry *e, bool later_round, bool failed
 	}
 }
 
-static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool all, bool failed_only)
+static void fill_table(struct cop_table *t, const struct cop_ledger *l, bool tickets, bool all, bool failed_only)
 {
 	char work[40];
 	for (size_t k = 0; k < l->ndense; k++) {
 		snprintf(work, sizeof(work), "dense %zu", k);
 		if (all || worth_a_row(&l->dense[k], false, failed_only))
-			add_entry(t, l->run, &l->dense[k], work, NULL);
+			add_entry(t, l->run, &l->dense[k], work, NULL, tickets);
 	}
 	for (size_t i = 0; i < l->ncells; i++) {
 		snprintf(work, sizeof(work), "cell %zu", i);
 		if (all || worth_a_row(&l->cell[i], l->run->cell[i].before >= 0, failed_only))
-			add_entry(t, l->run, &l->cell[i], work, &l->run->cell[i]);
+			add_entry(t, l->run, &l->cell[i], work, &l->run->cell[i], tickets);
 	}
 }
 
@@ -197,11 +219,14 @@ static int show_once(const struct cop_run *run, const struct args *a, bool *sett
 {
 	struct cop_ledger l;
 	struct cop_table t;
+	struct cop_column column[COLUMNS];
 	int rc = cop_ledger_open(&l, run, err);
 	if (rc)
 		return rc;
-	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
-	fill_table(&t, &l, a->json && !a->failed, a->failed);
+	bool tickets = has_variants(run);
+	choose_columns(column, tickets);
+	cop_table_init(&t, column, COLUMNS - !tickets);
+	fill_table(&t, &l, tickets, a->json && !a->failed, a->failed);
 	if (a->json) {
 		print_json(&l, &t);
 	} else {

@@ -83,3 +83,6 @@ fi
 same_tensors alone/cells/000000.h5 alone/cells/000001.h5 >/dev/null 2>&1 && no "children end alike" || ok "children end elsewhere"
 expect "the words are in the log" 0 'quantile 0.7, reset 7it, grasp, fine-tune, child 1: test top-1' \
 	bash -c 'rm alone/cells/000019.h5; coppice cell alone 19'
+mkdir -p hit/cells/000019.h5/in-the-way
+coppice cell hit 19 >/dev/null 2>&1 && no "a cell without a place for its result"
+expect "status says which ticket failed" 0 '^cell 19 +failed +0.7 +7it +grasp, fine-tune, child 1 ' coppice status hit
