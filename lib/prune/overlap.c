@@ -39,10 +39,9 @@ static int check_same(const struct cop_mask_set *s, const struct cop_layout *l, 
 	return 0;
 }
 
-/* bits: ((n + 63) / 64), zero before. */
+/* bits: ((n + 63) / 64), zero before. Not by threads: it is little beside reading the mask. */
 static void pack(const uint8_t *mask, size_t n, uint64_t *bits)
 {
-#pragma omp parallel for schedule(static)
 	for (size_t w = 0; w < (n + BITS - 1) / BITS; w++) {
 		size_t end = n - w * BITS < BITS ? n - w * BITS : BITS;
 		for (size_t i = 0; i < end; i++)
@@ -100,9 +99,11 @@ void cop_mask_set_overlaps(const struct cop_mask_set *s, size_t tensor, uint64_t
 		return;
 	size_t from = tensor < tensors ? s->word[tensor] : 0, to = s->word[tensor < tensors ? tensor + 1 : tensors];
 	memset(both, 0, n * n * sizeof(*both));
+	/* each thread has the same rows in all strips, so none waits for another */
+#pragma omp parallel
 	for (size_t at = from; at < to; at += STRIP) {
 		size_t words = to - at < STRIP ? to - at : STRIP;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp for schedule(static, 1) nowait
 		for (size_t i = 0; i < n; i++)
 			count_row(s->bits, i, at, words, both + i * n);
 	}

@@ -1,11 +1,8 @@
 /* What the masks of a set share, against counting byte by byte. */
-#include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "prune/allocation.h"
 #include "prune/overlap.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,41 +123,11 @@ static void test_other_networks(void **state)
 	cop_layout_release(&other);
 }
 
-/* As large as is promised: 400 masks of 3.5 million weights. Not judged, only printed, and only where it is asked for.
- */
-static void test_speed(void **state)
-{
-	(void)state;
-	if (!getenv("COPPICE_TEST_SPEED"))
-		skip();
-	struct cop_layout l = {0};
-	struct cop_mask_set s = {0};
-	struct cop_err err = {0};
-	cop_layout_add(&l, "a/weight", 1, (int64_t[]){3500000}, true);
-	uint8_t *mask = cop_xmalloc(l.total);
-	for (uint32_t i = 0; i < 400; i++) {
-		memset(mask, 0, l.total);
-		memset(mask, 1, l.total / 10);
-		if (i < 4)
-			cop_mask_shuffle(&l, mask, i);
-		assert_int_equal(cop_mask_set_add(&s, &l, mask, &err), 0);
-	}
-	uint64_t *both = cop_xcalloc(s.n * s.n, sizeof(*both));
-	double began = cop_now();
-	cop_mask_set_overlaps(&s, l.n, both);
-	print_message("# %.2f s\n", cop_now() - began);
-	free(both);
-	free(mask);
-	cop_mask_set_release(&s);
-	cop_layout_release(&l);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_bytes),
 		cmocka_unit_test(test_other_networks),
-		cmocka_unit_test(test_speed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
