@@ -13,24 +13,21 @@
 /* No step that anybody reaches, and no accuracy: damaged files must not stretch the pictures. */
 #define STEPS_MOST 1e12
 
-/* What makes cells one series. Whoever gives the grid a further axis names its value here. */
-static void label_of(const struct cop_row *row, char label[COP_SERIES_LABEL])
+/* What makes cells one series. */
+static struct cop_early_series *find_series(struct cop_early *e, const struct cop_row *row, size_t variant,
+					    size_t reset)
 {
-	snprintf(label, COP_SERIES_LABEL, "%.*s", COP_TEXT - 1, row->reset);
-}
-
-static struct cop_early_series *find_series(struct cop_early *e, const struct cop_row *row)
-{
-	char label[COP_SERIES_LABEL];
-	label_of(row, label);
+	const char *name = e->g->variants.v[variant].name;
 	for (size_t i = 0; i < e->n; i++)
-		if (strcmp(e->series[i].label, label) == 0)
+		if (e->series[i].variant == variant && e->series[i].reset == reset)
 			return &e->series[i];
 	e->series = cop_grow(e->series, &e->cap, e->n + 1, sizeof(*e->series));
 	struct cop_early_series *s = &e->series[e->n++];
 	*s = (struct cop_early_series){.order = row->reset_step,
+				       .variant = variant,
+				       .reset = reset,
 				       .at = cop_xcalloc(e->g->nq, sizeof(struct cop_early_place))};
-	memcpy(s->label, label, sizeof(label));
+	snprintf(s->label, sizeof(s->label), "%s%s%s", name, *name ? ", " : "", e->g->reset[reset].name);
 	return s;
 }
 
@@ -71,6 +68,8 @@ static double widest_gap(const struct cop_results *r)
 static int by_order(const void *a, const void *b)
 {
 	const struct cop_early_series *x = a, *y = b;
+	if (x->variant != y->variant)
+		return x->variant < y->variant ? -1 : 1;
 	return x->order != y->order ? (x->order > y->order) - (x->order < y->order) : strcmp(x->label, y->label);
 }
 
@@ -85,9 +84,10 @@ void cop_early_init(struct cop_early *e, const struct cop_results *r, const stru
 	}
 	for (size_t i = 0; i < r->ncells && any; i++) {
 		const struct cop_row *row = &r->cell[i].row;
-		size_t q = cop_grid_quantile(g, row->quantile);
-		if (q < g->nq)
-			add(e, &find_series(e, row)->at[q], &r->cell[i].history);
+		size_t q = cop_grid_quantile(g, row->quantile), k = cop_grid_reset(g, row->reset);
+		size_t v = cop_variants_find(&g->variants, row);
+		if (q < g->nq && k < g->nr && v < g->variants.n && row->child == 0)
+			add(e, &find_series(e, row, v, k)->at[q], &r->cell[i].history);
 	}
 	for (size_t i = 0; i < r->ndense; i++)
 		add(e, &e->dense, &r->dense[i].history);
@@ -175,17 +175,20 @@ static const struct cop_column columns[] = {
 	{"times_sooner", COP_COLUMN_REAL, 2},  {"split", COP_COLUMN_TEXT, 0},
 	{"top1", COP_COLUMN_PERCENT, 2},       {"top1_half", COP_COLUMN_PERCENT, 2},
 	{"difference", COP_COLUMN_PERCENT, 2}, {"difference_half", COP_COLUMN_PERCENT, 2},
+	{"criterion", COP_COLUMN_TEXT, 0},     {"retrain", COP_COLUMN_TEXT, 0},
 };
 
-/* label NULL: the dense network. */
-static void add_row(struct cop_table *t, const struct cop_early *e, const char *label, size_t q,
+/* s NULL: the dense network. */
+static void add_row(struct cop_table *t, const struct cop_early *e, const struct cop_early_series *s, size_t q,
 		    const struct cop_early_place *p)
 {
+	const struct cop_variant *v = s ? &e->g->variants.v[s->variant] : NULL;
+	double left = s ? e->g->table[s->variant].left[q] : 1;
 	struct cop_estimate here = cop_spread_estimate(&p->top1), dense = cop_spread_estimate(&e->dense.top1);
 	struct cop_difference d = cop_difference_of(&here, &dense);
-	cop_table_text(t, label ? label : "dense");
-	cop_table_real(t, label ? e->g->quantile[q] : 0);
-	cop_table_real(t, label ? e->g->left[q] : 1);
+	cop_table_text(t, s ? e->g->reset[s->reset].name : "dense");
+	cop_table_real(t, s ? e->g->quantile[q] : 0);
+	cop_table_real(t, left);
 	cop_table_int(t, (int64_t)p->step.n);
 	cop_table_real(t, p->step.mean);
 	cop_table_real(t, p->step.half);
@@ -193,8 +196,13 @@ static void add_row(struct cop_table *t, const struct cop_early *e, const char *
 	cop_table_text(t, e->tested ? "test" : "validation");
 	cop_table_real(t, p->top1.mean);
 	cop_table_real(t, p->top1.half);
-	cop_table_real(t, label ? d.mean : NAN);
-	cop_table_real(t, label ? d.half : NAN);
+	cop_table_real(t, s ? d.mean : NAN);
+	cop_table_real(t, s ? d.half : NAN);
+	for (int i = 0; i < 2; i++)
+		if (v)
+			cop_table_text(t, i ? v->retrain : v->criterion);
+		else
+			cop_table_none(t);
 }
 
 struct cJSON *cop_early_json(const struct cop_early *e)
@@ -206,7 +214,7 @@ struct cJSON *cop_early_json(const struct cop_early *e)
 	for (size_t i = 0; i < e->n; i++)
 		for (size_t q = 0; q < e->g->nq; q++)
 			if (e->series[i].at[q].step.n)
-				add_row(&t, e, e->series[i].label, q, &e->series[i].at[q]);
+				add_row(&t, e, &e->series[i], q, &e->series[i].at[q]);
 	struct cJSON *json = cop_table_json(&t);
 	cop_table_release(&t);
 	return json;

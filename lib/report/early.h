@@ -18,12 +18,13 @@ struct cop_early_place {
 		top1; /* there: of the test split where that was measured anywhere, else of the validation split */
 };
 
-enum { COP_SERIES_LABEL = 96 };
+enum { COP_SERIES_LABEL = COP_VARIANT_NAME + COP_TEXT + 2 };
 
 struct cop_early_series {
-	char label[COP_SERIES_LABEL];
-	int64_t order;              /* series are in the order of their reset steps */
-	struct cop_early_place *at; /* (nq) by the grid's quantiles */
+	char label[COP_SERIES_LABEL]; /* the variant's name, where it has one, and the reset point's */
+	size_t variant, reset;        /* of the grid's */
+	int64_t order;                /* series are in the order of their variants, then of their reset steps */
+	struct cop_early_place *at;   /* (nq) by the grid's quantiles */
 };
 
 struct cop_early {

@@ -37,7 +37,7 @@ static const struct cop_cell *find_cell(const struct cop_results *r, const struc
 {
 	for (size_t i = 0; i < r->ncells; i++) {
 		const struct cop_row *row = &r->cell[i].row;
-		if (row->replicate == replicate && cop_grid_quantile(g, row->quantile) == q &&
+		if (row->replicate == replicate && cop_grid_shows(g, row) && cop_grid_quantile(g, row->quantile) == q &&
 		    cop_grid_reset(g, row->reset) == k)
 			return &r->cell[i];
 	}

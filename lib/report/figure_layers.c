@@ -34,7 +34,7 @@ static void gather(struct shares *s, const struct cop_results *r, const struct c
 	for (size_t i = 0; i < r->ncells; i++) {
 		const struct cop_cell *c = &r->cell[i];
 		size_t q = cop_grid_quantile(g, c->row.quantile);
-		if (q == g->nq || c->nlayers != s->n)
+		if (q == g->nq || c->nlayers != s->n || !cop_grid_shows(g, &c->row))
 			continue;
 		count[q]++;
 		for (size_t l = 0; l <= s->n; l++)
@@ -100,6 +100,8 @@ void cop_figure_layers(struct cop_str *b, const struct cop_results *r, const str
 {
 	struct shares s = {0};
 	for (size_t i = 0; i < r->ncells && !s.n; i++) {
+		if (!cop_grid_shows(g, &r->cell[i].row))
+			continue;
 		s.layer = r->cell[i].layer;
 		s.n = r->cell[i].nlayers;
 	}

@@ -79,12 +79,9 @@ static int64_t step_of(const char *reset, double per_epoch)
 	return -1;
 }
 
-static void add_planned(struct cop_grid *g, size_t *qcap, size_t *rcap, const struct cop_results *r)
+static void add_planned(struct cop_grid *g, size_t *qcap, size_t *rcap, const struct cop_results *r, const cJSON *sweep)
 {
-	cJSON *json = NULL;
-	if (!r->experiment || cop_json_parse(r->experiment, "experiment", &json, NULL))
-		return;
-	const cJSON *sweep = cJSON_GetObjectItemCaseSensitive(json, "sweep"), *item;
+	const cJSON *item;
 	double per_epoch = steps_per_epoch(r);
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(sweep, "quantiles")) {
 		if (cJSON_IsNumber(item))
@@ -94,7 +91,6 @@ static void add_planned(struct cop_grid *g, size_t *qcap, size_t *rcap, const st
 		if (cJSON_IsString(item))
 			add_reset(g, rcap, item->valuestring, step_of(item->valuestring, per_epoch));
 	}
-	cJSON_Delete(json);
 }
 
 static int by_step(const void *a, const void *b)
@@ -135,26 +131,56 @@ static void add_value(struct cop_spread *s, double v)
 		cop_spread_add(s, v);
 }
 
+/* Where a row belongs; false: nowhere. */
+static bool find_place(const struct cop_grid *g, const struct cop_row *row, size_t *v, size_t *q, size_t *k)
+{
+	*v = cop_variants_find(&g->variants, row);
+	*q = cop_grid_quantile(g, row->quantile);
+	*k = cop_grid_reset(g, row->reset);
+	return *v < g->variants.n && *q < g->nq && *k < g->nr;
+}
+
 static void gather(struct cop_grid *g, const struct cop_results *r)
 {
-	size_t *count = cop_xcalloc(g->nq, sizeof(*count));
+	size_t *count = cop_xcalloc(g->variants.n * g->nq, sizeof(*count)), v, q, k;
 	for (size_t i = 0; i < r->ncells; i++) {
 		const struct cop_row *row = &r->cell[i].row;
-		size_t q = cop_grid_quantile(g, row->quantile), k = cop_grid_reset(g, row->reset);
-		if (q == g->nq || k == g->nr)
+		if (!find_place(g, row, &v, &q, &k))
 			continue;
-		add_value(&g->top1[q * g->nr + k], row->test_top1);
 		add_value(&g->speed[q], cop_speed_of(row, r));
+		if (row->child != 0)
+			continue;
+		add_value(&g->table[v].top1[q * g->nr + k], row->test_top1);
 		if (row->total > 0) {
-			g->left[q] += (double)row->nnz / (double)row->total;
-			count[q]++;
+			g->table[v].left[q] += (double)row->nnz / (double)row->total;
+			count[v * g->nq + q]++;
 		}
 	}
-	for (size_t q = 0; q < g->nq; q++)
-		g->left[q] = count[q] ? g->left[q] / (double)count[q] : 1 - g->quantile[q];
+	for (v = 0; v < g->variants.n; v++)
+		for (q = 0; q < g->nq; q++) {
+			size_t n = count[v * g->nq + q];
+			g->table[v].left[q] = n ? g->table[v].left[q] / (double)n : 1 - g->quantile[q];
+		}
 	free(count);
 	for (size_t i = 0; i < r->ndense; i++)
 		add_value(&g->dense, r->dense[i].test_top1);
+}
+
+static void summarise_table(struct cop_grid *g, struct cop_grid_table *t)
+{
+	t->best = g->nq * g->nr;
+	for (size_t i = 0; i < g->nq * g->nr; i++) {
+		struct cop_spread *s = &t->top1[i];
+		cop_spread_finish(s);
+		g->low = fmin(g->low, s->mean);
+		g->high = fmax(g->high, s->mean);
+		if (s->n > g->replicates)
+			g->replicates = s->n;
+		/* of equals the sparsest, and of those the earliest reset point */
+		if (s->n && (t->best == g->nq * g->nr || s->mean > t->top1[t->best].mean ||
+			     (s->mean == t->top1[t->best].mean && i / g->nr > t->best / g->nr)))
+			t->best = i;
+	}
 }
 
 static void summarise(struct cop_grid *g)
@@ -163,48 +189,89 @@ static void summarise(struct cop_grid *g)
 	for (size_t q = 0; q < g->nq; q++)
 		cop_spread_finish(&g->speed[q]);
 	g->low = g->high = g->dense.mean;
-	g->best = g->nq * g->nr;
-	for (size_t i = 0; i < g->nq * g->nr; i++) {
-		struct cop_spread *s = &g->top1[i];
-		cop_spread_finish(s);
-		g->low = fmin(g->low, s->mean);
-		g->high = fmax(g->high, s->mean);
-		if (s->n > g->replicates)
-			g->replicates = s->n;
-		/* of equals the sparsest, and of those the earliest reset point */
-		if (s->n && (g->best == g->nq * g->nr || s->mean > g->top1[g->best].mean ||
-			     (s->mean == g->top1[g->best].mean && i / g->nr > g->best / g->nr)))
-			g->best = i;
-	}
+	for (size_t v = 0; v < g->variants.n; v++)
+		summarise_table(g, &g->table[v]);
 }
 
-void cop_grid_init(struct cop_grid *g, const struct cop_results *r)
+/* What is found along the axes, planned or finished. */
+static void find_axes(struct cop_grid *g, const struct cop_results *r)
 {
 	size_t qcap = 0, rcap = 0;
-	*g = (struct cop_grid){0};
+	cJSON *json = NULL;
+	const cJSON *sweep = NULL;
+	if (r->experiment && cop_json_parse(r->experiment, "experiment", &json, NULL) == 0)
+		sweep = cJSON_GetObjectItemCaseSensitive(json, "sweep");
 	for (size_t i = 0; i < r->ncells; i++) {
 		add_quantile(g, &qcap, r->cell[i].row.quantile);
 		add_reset(g, &rcap, r->cell[i].row.reset, r->cell[i].row.reset_step);
 	}
-	add_planned(g, &qcap, &rcap, r);
+	add_planned(g, &qcap, &rcap, r, sweep);
+	cop_variants_init(&g->variants, r, sweep);
+	cJSON_Delete(json);
 	if (g->nq)
 		qsort(g->quantile, g->nq, sizeof(*g->quantile), cop_compare_doubles);
 	if (g->nr)
 		qsort(g->reset, g->nr, sizeof(*g->reset), by_step);
-	g->left = cop_xcalloc(g->nq, sizeof(*g->left));
+}
+
+void cop_grid_init(struct cop_grid *g, const struct cop_results *r)
+{
+	*g = (struct cop_grid){0};
+	find_axes(g, r);
 	g->speed = cop_xcalloc(g->nq, sizeof(*g->speed));
-	g->top1 = cop_xcalloc(g->nq * g->nr, sizeof(*g->top1));
+	g->table = cop_xcalloc(g->variants.n, sizeof(*g->table));
+	for (size_t v = 0; v < g->variants.n; v++) {
+		g->table[v].left = cop_xcalloc(g->nq, sizeof(*g->left));
+		g->table[v].top1 = cop_xcalloc(g->nq * g->nr, sizeof(*g->top1));
+	}
 	gather(g, r);
 	summarise(g);
+	*g = cop_grid_show(g, 0);
+}
+
+struct cop_grid cop_grid_show(const struct cop_grid *g, size_t v)
+{
+	struct cop_grid shown = *g;
+	shown.shown = v;
+	shown.best = g->table[v].best;
+	shown.left = g->table[v].left;
+	shown.top1 = g->table[v].top1;
+	return shown;
+}
+
+bool cop_grid_shows(const struct cop_grid *g, const struct cop_row *row)
+{
+	return row->child == 0 && cop_variants_find(&g->variants, row) == g->shown;
+}
+
+const char *cop_grid_name(const struct cop_grid *g)
+{
+	return g->variants.n ? g->variants.v[g->shown].name : "";
+}
+
+size_t cop_grid_best_variant(const struct cop_grid *g)
+{
+	size_t found = 0;
+	for (size_t v = 1; v < g->variants.n; v++) {
+		const struct cop_grid_table *t = &g->table[v], *best = &g->table[found];
+		if (t->best < g->nq * g->nr &&
+		    (best->best == g->nq * g->nr || t->top1[t->best].mean > best->top1[best->best].mean))
+			found = v;
+	}
+	return found;
 }
 
 void cop_grid_release(struct cop_grid *g)
 {
+	for (size_t v = 0; v < g->variants.n; v++) {
+		free(g->table[v].left);
+		free(g->table[v].top1);
+	}
+	free(g->table);
+	cop_variants_release(&g->variants);
 	free(g->quantile);
-	free(g->left);
 	free(g->speed);
 	free(g->reset);
-	free(g->top1);
 	*g = (struct cop_grid){0};
 }
 

@@ -1,12 +1,13 @@
 /*
- * Results as the grid that was swept: quantiles down, reset points across, replicates gathered in each place. Every
- * picture is drawn from this.
+ * Results as the grid that was swept: a table for each variant (criterion and way to retrain), quantiles down, reset
+ * points across, replicates gathered in each place. Children but the first are left out: they are other looks at one
+ * ticket, not further tickets. Every picture is drawn from this.
  */
 #ifndef COP_REPORT_GRID_H
 #define COP_REPORT_GRID_H
 
 #include "base/statistics.h"
-#include "store/results.h"
+#include "report/variants.h"
 
 /* What the replicates of one thing say; NaN where n is 0. */
 struct cop_spread {
@@ -26,17 +27,27 @@ struct cop_grid_reset {
 	int64_t step; /* -1: unknown, no cell of it is finished */
 };
 
-struct cop_grid {
-	double *quantile; /* (nq) ascending */
-	double *left;     /* (nq) weights left, as a fraction: measured, or 1 - quantile where nothing is finished */
-	struct cop_grid_reset *reset; /* (nr) ascending by step, the unknown last */
-	struct cop_spread *top1;      /* (nq, nr) test top-1 */
-	struct cop_spread *speed;     /* (nq) times the dense run's (report/speed.h) */
-	size_t nq, nr;
-	struct cop_spread dense; /* test top-1 */
-	size_t replicates;       /* the most that any place has */
-	double low, high;        /* the smallest and the largest mean, the dense network's among them; NaN: none */
+/* One variant's. */
+struct cop_grid_table {
+	double *left; /* (nq) weights left, as a fraction: measured, or 1 - quantile where nothing is finished */
+	struct cop_spread *top1; /* (nq, nr) test top-1 */
 	size_t best;             /* place of the largest mean; nq * nr where nothing is finished */
+};
+
+struct cop_grid {
+	double *quantile;             /* (nq) ascending */
+	struct cop_grid_reset *reset; /* (nr) ascending by step, the unknown last */
+	struct cop_spread *speed;     /* (nq) times the dense run's (report/speed.h), of all variants */
+	size_t nq, nr;
+	struct cop_variants variants;
+	struct cop_grid_table *table; /* (variants.n) */
+	struct cop_spread dense;      /* test top-1 */
+	size_t replicates;            /* the most that any place has */
+	double low, high; /* the smallest and the largest mean of all variants and the dense network; NaN: none */
+	/* those of variant `shown`, the first after cop_grid_init */
+	size_t shown, best;
+	double *left;
+	struct cop_spread *top1;
 };
 
 /*
@@ -45,6 +56,18 @@ struct cop_grid {
  */
 void cop_grid_init(struct cop_grid *g, const struct cop_results *r);
 void cop_grid_release(struct cop_grid *g);
+
+/* The same grid, with variant `v` shown. Not to be released, and of no use after `g` is. */
+struct cop_grid cop_grid_show(const struct cop_grid *g, size_t v);
+
+/* Whether a row is counted among those of the variant that is shown. */
+bool cop_grid_shows(const struct cop_grid *g, const struct cop_row *row);
+
+/* Of the variant that is shown; empty where there is nothing to say. */
+const char *cop_grid_name(const struct cop_grid *g);
+
+/* The variant with the best place of all; the first where nothing is finished. */
+size_t cop_grid_best_variant(const struct cop_grid *g);
 
 const struct cop_spread *cop_grid_at(const struct cop_grid *g, size_t quantile, size_t reset);
 

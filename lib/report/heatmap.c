@@ -122,19 +122,23 @@ static void print_legend(const struct map *m, FILE *out)
 {
 	const struct cop_grid *g = m->g;
 	struct cop_str line = {0};
-	bool missing = false;
-	for (size_t i = 0; i < g->nq * g->nr; i++)
-		missing |= g->top1[i].n == 0;
+	bool missing = false, any = false;
+	for (size_t i = 0; i < g->variants.n * g->nq * g->nr; i++) {
+		bool there = g->table[i / (g->nq * g->nr)].top1[i % (g->nq * g->nr)].n > 0;
+		missing |= !there;
+		any |= there;
+	}
 	if (m->colours != COP_COLOURS_NONE && isfinite(g->low)) {
 		cop_str_addf(&line, "%.2f ", 100 * g->low);
 		for (int i = 0; i < STRIP_WIDTH; i++)
 			add_painted(&line, m->colours, cop_palette(i / (STRIP_WIDTH - 1.0)), " ");
 		cop_str_addf(&line, " %.2f   ", 100 * g->high);
 	}
-	if (g->best == g->nq * g->nr)
+	if (!any)
 		cop_str_add(&line, "no cell is finished");
 	else
-		cop_str_addf(&line, "* the best cell%s", missing ? ", - not finished" : "");
+		cop_str_addf(&line, "* the best cell%s%s", g->variants.n > 1 ? " of each" : "",
+			     missing ? ", - not finished" : "");
 	print_line(out, &line);
 }
 
@@ -168,26 +172,54 @@ static int widest_half(const struct cop_grid *g)
 	return most < 0 ? 0 : snprintf(text, sizeof(text), "%.2f", 100 * most);
 }
 
+/* The grid's widest label and number, so that the maps of all variants have the same columns. */
+static void find_widths(struct map *m, const struct cop_grid *g)
+{
+	m->digits = 1;
+	for (size_t v = 0; v < g->variants.n; v++) {
+		struct cop_grid shown = cop_grid_show(g, v);
+		int half = widest_half(&shown);
+		m->half = half > m->half ? half : m->half;
+		for (size_t q = 0; q < g->nq; q++)
+			if (shown.left[q] < 0.1)
+				m->digits = 2;
+	}
+	size_t longest = longest_reset(g), least = CELL_WIDTH + half_width(m);
+	m->cell = longest < least ? least : longest + 1;
+}
+
+/* In blocks of as many reset points as there are in `block`. */
+static void print_map(struct map *m, size_t block, FILE *out)
+{
+	const struct cop_grid *g = m->g;
+	for (m->from = 0; m->from < g->nr; m->from = m->to) {
+		m->to = m->from + block < g->nr ? m->from + block : g->nr;
+		if (m->from > 0)
+			fprintf(out, "\n");
+		print_header(m, out);
+		print_dense(m, out);
+		for (size_t q = 0; q < g->nq; q++)
+			print_quantile(m, q, out);
+	}
+}
+
 void cop_heatmap_print(const struct cop_grid *g, const char *name, FILE *out, enum cop_colours colours, int width)
 {
-	struct map m = {.g = g, .colours = colours, .digits = 1, .half = widest_half(g)};
-	size_t longest = longest_reset(g), least = CELL_WIDTH + half_width(&m);
-	m.cell = longest < least ? least : longest + 1;
+	struct map m = {.colours = colours};
+	find_widths(&m, g);
 	size_t room = width > LABEL_WIDTH ? (size_t)width - LABEL_WIDTH : 0;
 	size_t block = room / m.cell ? room / m.cell : 1;
-	for (size_t q = 0; q < g->nq; q++)
-		if (g->left[q] < 0.1)
-			m.digits = 2;
 	print_heading(g, name, out);
-	for (m.from = 0; m.from < g->nr; m.from = m.to) {
-		m.to = m.from + block < g->nr ? m.from + block : g->nr;
-		if (m.from > 0)
-			fprintf(out, "\n");
-		print_header(&m, out);
-		print_dense(&m, out);
-		for (size_t q = 0; q < g->nq; q++)
-			print_quantile(&m, q, out);
+	for (size_t v = 0; v < g->variants.n; v++) {
+		struct cop_grid shown = cop_grid_show(g, v);
+		char *variant = cop_text_clean(cop_grid_name(&shown));
+		m.g = &shown;
+		if (*variant)
+			fprintf(out, "%s%s:\n", v ? "\n" : "", variant);
+		print_map(&m, block, out);
+		free(variant);
 	}
+	m.g = g;
 	fprintf(out, "\n");
 	print_legend(&m, out);
 }

@@ -23,8 +23,8 @@ enum cop_colours cop_colours_known(void);
 int cop_terminal_width(FILE *out);
 
 /*
- * Prints the map under a heading, then one line that explains it. More reset points than fit in `width` columns follow
- * in further blocks. A write that fails shows in ferror(out).
+ * Prints the map under a heading, one for each variant that the grid has, then one line that explains it. More reset
+ * points than fit in `width` columns follow in further blocks. A write that fails shows in ferror(out).
  */
 void cop_heatmap_print(const struct cop_grid *g, const char *name, FILE *out, enum cop_colours colours, int width);
 

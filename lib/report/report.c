@@ -32,36 +32,52 @@ static const struct cop_column columns[] = {
 	{"difference", COP_COLUMN_PERCENT, 2},
 	{"difference_half", COP_COLUMN_PERCENT, 2},
 	{"difference_p", COP_COLUMN_GENERAL, 3},
+	{"criterion", COP_COLUMN_TEXT, 0},
+	{"retrain", COP_COLUMN_TEXT, 0},
+	{"control", COP_COLUMN_BOOL, 0},
 };
 
-static cJSON *grid_json(const struct cop_grid *g)
+/* The rows of the variant that is shown. */
+static void add_rows(struct cop_table *t, const struct cop_grid *g)
 {
-	struct cop_table t;
 	struct cop_estimate dense = cop_spread_estimate(&g->dense);
-	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	const struct cop_variant *v = &g->variants.v[g->shown];
 	for (size_t i = 0; i < g->nq * g->nr; i++) {
 		const struct cop_grid_reset *reset = &g->reset[i % g->nr];
 		const struct cop_spread *s = &g->top1[i];
 		struct cop_estimate here = cop_spread_estimate(s);
 		struct cop_difference from_dense = cop_difference_of(&here, &dense);
-		cop_table_real(&t, g->quantile[i / g->nr]);
-		cop_table_real(&t, g->left[i / g->nr]);
-		cop_table_text(&t, reset->name);
+		cop_table_real(t, g->quantile[i / g->nr]);
+		cop_table_real(t, g->left[i / g->nr]);
+		cop_table_text(t, reset->name);
 		if (reset->step < 0)
-			cop_table_none(&t);
+			cop_table_none(t);
 		else
-			cop_table_int(&t, reset->step);
-		cop_table_int(&t, (int64_t)s->n);
-		cop_table_real(&t, s->mean);
-		cop_table_real(&t, s->min);
-		cop_table_real(&t, s->max);
-		cop_table_real(&t, s->sd);
-		cop_table_real(&t, s->half);
-		cop_table_real(&t, dense.mean);
-		cop_table_real(&t, dense.half);
-		cop_table_real(&t, from_dense.mean);
-		cop_table_real(&t, from_dense.half);
-		cop_table_real(&t, from_dense.p);
+			cop_table_int(t, reset->step);
+		cop_table_int(t, (int64_t)s->n);
+		cop_table_real(t, s->mean);
+		cop_table_real(t, s->min);
+		cop_table_real(t, s->max);
+		cop_table_real(t, s->sd);
+		cop_table_real(t, s->half);
+		cop_table_real(t, dense.mean);
+		cop_table_real(t, dense.half);
+		cop_table_real(t, from_dense.mean);
+		cop_table_real(t, from_dense.half);
+		cop_table_real(t, from_dense.p);
+		cop_table_text(t, v->criterion);
+		cop_table_text(t, v->retrain);
+		cop_table_bool(t, v->control);
+	}
+}
+
+static cJSON *grid_json(const struct cop_grid *g)
+{
+	struct cop_table t;
+	cop_table_init(&t, columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t v = 0; v < g->variants.n; v++) {
+		struct cop_grid shown = cop_grid_show(g, v);
+		add_rows(&t, &shown);
 	}
 	cJSON *json = cop_table_json(&t);
 	cop_table_release(&t);

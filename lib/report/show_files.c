@@ -163,19 +163,21 @@ static int by_accuracy(const void *a, const void *b)
 	return u != v ? (u < v) - (u > v) : (x->index > y->index) - (x->index < y->index);
 }
 
-static void add_best(struct cop_sheet *s, const struct cop_results *r)
+/* variants: which of them a cell is of is told, too. */
+static void add_best(struct cop_sheet *s, const struct cop_results *r, bool variants)
 {
 	static const struct cop_column columns[] = {
 		{"index", COP_COLUMN_INT, 0},        {"replicate", COP_COLUMN_INT, 0},
 		{"quantile", COP_COLUMN_GENERAL, 6}, {"reset", COP_COLUMN_TEXT, 0},
 		{"nnz", COP_COLUMN_INT, 0},          {"test_top1", COP_COLUMN_PERCENT, 2},
-		{"test_loss", COP_COLUMN_REAL, 4}};
+		{"test_loss", COP_COLUMN_REAL, 4},   {"criterion", COP_COLUMN_TEXT, 0},
+		{"retrain", COP_COLUMN_TEXT, 0},     {"child", COP_COLUMN_INT, 0}};
 	const struct cop_cell **order = cop_xcalloc(r->ncells, sizeof(*order));
 	for (size_t i = 0; i < r->ncells; i++)
 		order[i] = &r->cell[i];
 	if (r->ncells)
 		qsort(order, r->ncells, sizeof(*order), by_accuracy);
-	struct cop_table *t = cop_sheet_table(s, "best_cells", columns, 7);
+	struct cop_table *t = cop_sheet_table(s, "best_cells", columns, variants ? 10 : 7);
 	for (size_t i = 0; i < r->ncells && i < BEST_SHOWN; i++) {
 		cop_table_int(t, order[i]->row.index);
 		cop_table_int(t, order[i]->row.replicate);
@@ -184,6 +186,11 @@ static void add_best(struct cop_sheet *s, const struct cop_results *r)
 		cop_table_int(t, order[i]->row.nnz);
 		cop_table_real(t, order[i]->row.test_top1);
 		cop_table_real(t, order[i]->row.test_loss);
+		if (!variants)
+			continue;
+		cop_table_text(t, order[i]->row.criterion);
+		cop_table_text(t, order[i]->row.retrain);
+		cop_table_int(t, order[i]->row.child);
 	}
 	free(order);
 }
@@ -225,7 +232,7 @@ int cop_show_results(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err)
 	cop_sheet_percent(s, "dense_test_top1", g.dense.mean);
 	cop_sheet_percent(s, "dense_test_top1_half", g.dense.half);
 	add_dense(s, &r);
-	add_best(s, &r);
+	add_best(s, &r, g.variants.n > 1);
 	cop_grid_release(&g);
 	cop_results_release(&r);
 	return 0;

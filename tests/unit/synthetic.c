@@ -87,9 +87,10 @@ static void fill_layers(struct cop_cell *c)
 static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t index)
 {
 	size_t k = index % want->resets, q = index / want->resets % want->quantiles;
-	size_t replicate = index / want->resets / want->quantiles;
+	size_t replicate = index / want->resets / want->quantiles % want->replicates;
+	size_t variant = index / want->resets / want->quantiles / want->replicates;
 	int64_t pruned = llround(quantiles[q] * WEIGHTS);
-	double top1 = accuracy(q, k, (uint32_t)index);
+	double top1 = accuracy(q, k, (uint32_t)index) - 0.002 * (double)variant / (1 - quantiles[q] + 0.05);
 	c->row = (struct cop_row){.index = (int64_t)index,
 				  .replicate = (int64_t)replicate,
 				  .round = 1,
@@ -113,6 +114,8 @@ static void fill_cell(struct cop_cell *c, const struct synthetic *want, size_t i
 				  .gpu_utilisation = NAN,
 				  .gpu_memory = NAN};
 	snprintf(c->row.reset, COP_TEXT, "%s", resets[k].name);
+	snprintf(c->row.criterion, COP_TEXT, "%s", variant < 2 ? "magnitude" : "random");
+	snprintf(c->row.retrain, COP_TEXT, "%s", variant % 2 ? "reinit" : "rewind");
 	snprintf(c->row.host, COP_TEXT, "node%02zu", index % 4);
 	snprintf(c->row.device, COP_TEXT, "cpu, 2 threads");
 	snprintf(c->row.engine, COP_TEXT, "sparse 3 of 3 layers");
@@ -134,13 +137,15 @@ static char *experiment(const struct synthetic *want)
 	cop_str_add(&b, "], \"reset\": [");
 	for (size_t k = 0; k < want->resets; k++)
 		cop_str_addf(&b, "%s\"%s\"", k ? ", " : "", resets[k].name);
-	cop_str_addf(&b, "], \"replicates\": %zu}\n}\n", want->replicates);
+	cop_str_addf(&b, "], \"criterion\": %s, \"controls\": %s, \"replicates\": %zu}\n}\n",
+		     want->variants > 2 ? "[\"magnitude\", \"random\"]" : "\"magnitude\"",
+		     want->variants > 1 ? "[\"reinit\"]" : "[]", want->replicates);
 	return cop_str_take(&b);
 }
 
 void synthetic_results(struct cop_results *r, const struct synthetic *want)
 {
-	size_t all = want->quantiles * want->resets * want->replicates;
+	size_t all = want->quantiles * want->resets * want->replicates * (want->variants ? want->variants : 1);
 	*r = (struct cop_results){.ncells = all - want->missing, .nmissing = want->missing, .ndense = want->replicates};
 	r->name = cop_xstrdup(want->name);
 	r->experiment = experiment(want);

@@ -9,6 +9,8 @@ struct synthetic {
 	size_t missing;                       /* cells left out, from the last backwards */
 	const char *name;
 	bool validation;
+	/* 0 or 1: one; at most 4: magnitude, then with reinit as a control, then both for random */
+	size_t variants;
 	bool comparable; /* the dense runs were on the cells' device, with as many threads */
 };
 

@@ -103,6 +103,82 @@ static void test_plain_map(void **state)
 	cop_grid_release(&g);
 }
 
+static struct cop_cell of(struct cop_cell c, const char *criterion, const char *retrain, int64_t child)
+{
+	snprintf(c.row.criterion, COP_TEXT, "%s", criterion);
+	snprintf(c.row.retrain, COP_TEXT, "%s", retrain);
+	c.row.child = child;
+	return c;
+}
+
+/* Each variant has its own means, those of the experiment come first and in its order, and other children count
+ * nowhere. */
+static void test_variants(void **state)
+{
+	(void)state;
+	static char two[] = "{\"sweep\": {\"quantiles\": [0.5, 0.9], \"reset\": [\"0ep\"], \"criterion\": "
+			    "[\"magnitude\", \"random\"], \"retrain\": \"rewind\", \"controls\": [\"random\"]}}";
+	struct cop_cell cells[] = {
+		of(hand(0, 0.5, "0ep", 0, 0.9), "snip", "rewind", 0),
+		of(hand(1, 0.5, "0ep", 0, 0.96), "", "", 0),
+		of(hand(2, 0.5, "0ep", 0, 0.1), "", "", 1),
+		of(hand(3, 0.5, "0ep", 0, 0.98), "", "", 0),
+		of(hand(4, 0.5, "0ep", 0, 0.8), "random", "rewind", 0),
+		of(hand(5, 0.9, "0ep", 0, 0.2), "random", "random", 0),
+		of(hand(6, 0.9, "0ep", 0, 0.99), "magnitude", "random", 0),
+	};
+	struct cop_dense dense = {.test_top1 = 0.97};
+	struct cop_results r = {.cell = cells, .ncells = 7, .dense = &dense, .ndense = 1, .experiment = two};
+	static const char *const names[] = {"magnitude, rewind", "magnitude, random", "random, rewind",
+					    "random, random", "snip, rewind"};
+	struct cop_grid g;
+	cells[5].row.nnz = 200;
+	cop_grid_init(&g, &r);
+	assert_int_equal(g.variants.n, 5);
+	assert_int_equal(g.replicates, 2);
+	assert_true(g.low == 0.2 && g.high == 0.99);
+	assert_int_equal(cop_grid_best_variant(&g), 1);
+	for (size_t v = 0; v < 5; v++) {
+		struct cop_grid shown = cop_grid_show(&g, v);
+		assert_string_equal(cop_grid_name(&shown), names[v]);
+		assert_int_equal(g.variants.v[v].control, v == 1 || v == 3);
+		assert_int_equal(cop_grid_at(&shown, 0, 0)->n, v == 0 ? 2 : v == 2 || v == 4);
+		assert_int_equal(cop_grid_at(&shown, 1, 0)->n, v == 1 || v == 3);
+		assert_true(fabs(shown.left[1] - (v == 3 ? 0.2 : 0.1)) < 1e-12);
+		assert_int_equal(shown.best, v == 1 || v == 3);
+	}
+	assert_true(fabs(cop_grid_at(&g, 0, 0)->mean - 0.97) < 1e-12);
+	assert_true(cop_grid_shows(&g, &cells[1].row) && !cop_grid_shows(&g, &cells[2].row) &&
+		    !cop_grid_shows(&g, &cells[0].row));
+	char *text = drawn(&g, COP_COLOURS_NONE, 80);
+	assert_non_null(strstr(text, "\n\nmagnitude, rewind:\nquantile  left %     0ep\n"
+				     "   dense  100.00   97.00\n"
+				     "     0.5   50.00   97.00 ±12.71*\n"
+				     "     0.9   10.00       -\n"
+				     "\nmagnitude, random:\nquantile"));
+	assert_non_null(strstr(text, "     0.9   20.00   20.00       *\n\nsnip, rewind:\n"));
+	assert_non_null(strstr(text, "\n* the best cell of each, - not finished\n"));
+	free(text);
+	cop_grid_release(&g);
+	/* names are of what differs; one variant has none unless it is another than the usual one */
+	r.experiment = NULL;
+	r.ncells = 1;
+	cop_grid_init(&g, &r);
+	assert_string_equal(cop_grid_name(&g), "snip, rewind");
+	cop_grid_release(&g);
+	r.cell = &cells[1];
+	r.ncells = 4;
+	cop_grid_init(&g, &r);
+	assert_int_equal(g.variants.n, 2);
+	assert_string_equal(cop_grid_name(&g), "magnitude");
+	assert_string_equal(g.variants.v[1].name, "random");
+	cop_grid_release(&g);
+	r.ncells = 3;
+	cop_grid_init(&g, &r);
+	assert_string_equal(cop_grid_name(&g), "");
+	cop_grid_release(&g);
+}
+
 static void test_no_results(void **state)
 {
 	(void)state;
@@ -280,12 +356,14 @@ static void test_csv(void **state)
 	char *text = cop_csv_text(rows, 2);
 	char expected[1200];
 	snprintf(expected, sizeof(expected),
-		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,total,nnz,test_top1,test_top5,test_"
+		 "index,replicate,round,same_as,quantile,threshold,reset,reset_step,criterion,retrain,child,total,nnz,"
+		 "test_top1,test_top5,test_"
 		 "loss,val_top1,early_stop_step,early_stop_val_top1,early_stop_test_top1,"
 		 "seconds,images_per_second,data_wait,began,ended,joules,cores,gpus,gpu_utilisation,gpu_memory,"
 		 "restarts,host,device,engine,job\n"
-		 "0,0,0,0,0.1,0,0ep,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,,,,\n"
-		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,1000,100,,0,0.1,,4100,0.25,,0,0,0,0,0,0,0,0,0.5,,0,\"two\nlines\",,"
+		 "0,0,0,0,0.1,0,0ep,0,,,0,1000,900,0.10000000149011612,0,0.1,,0,0,0,0,0,0,0,0,0,0,0,0,0,0,,,,\n"
+		 "7,0,0,0,0.9,0,\"a,\"\"b\"\"\",917,,,0,1000,100,,0,0.1,,4100,0.25,,0,0,0,0,0,0,0,0,0.5,,0,"
+		 "\"two\nlines\",,"
 		 "sparse 1 "
 		 "of 3 layers,%.63s\n",
 		 rows[1].job);
@@ -309,6 +387,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grid_gathers_replicates),
 		cmocka_unit_test(test_plain_map),
+		cmocka_unit_test(test_variants),
 		cmocka_unit_test(test_no_results),
 		cmocka_unit_test(test_wide_map_wraps),
 		cmocka_unit_test(test_colours),

@@ -1,8 +1,8 @@
 /*
  * The figures and the page: what is drawn is counted and placed, what comes from a file is escaped.
  *
- * `test_report RUN QUANTILES RESETS REPLICATES MISSING VALIDATION NAME` writes made-up results into RUN/results.h5
- * instead, for the tests of the command line.
+ * `test_report RUN QUANTILES RESETS REPLICATES MISSING VALIDATION NAME [VARIANTS]` writes made-up results into
+ * RUN/results.h5 instead, for the tests of the command line.
  */
 #include "base/file.h"
 #include "base/mem.h"
@@ -279,7 +279,7 @@ static void test_report_of_a_run(void **state)
 	free(page);
 }
 
-static int write_results(char **argv)
+static int write_results(int argc, char **argv)
 {
 	struct synthetic want = {.comparable = true,
 				 .quantiles = strtoul(argv[2], NULL, 10),
@@ -287,6 +287,7 @@ static int write_results(char **argv)
 				 .replicates = strtoul(argv[4], NULL, 10),
 				 .missing = strtoul(argv[5], NULL, 10),
 				 .validation = argv[6][0] == '1',
+				 .variants = argc > 8 ? strtoul(argv[8], NULL, 10) : 1,
 				 .name = argv[7]};
 	struct cop_err err;
 	struct cop_results r;
@@ -311,7 +312,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_strange_results),         cmocka_unit_test(test_ticks_are_round),
 		cmocka_unit_test(test_report_of_a_run),
 	};
-	if (argc == 8)
-		return write_results(argv);
+	if (argc >= 8)
+		return write_results(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
