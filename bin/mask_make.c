@@ -204,7 +204,10 @@ int mask_shuffle(const struct mask_options *o, struct cop_err *err)
 		rc = cop_mask_file_read(o->file[0], &m, err);
 	if (rc)
 		return rc;
-	(o->anew ? cop_mask_random : cop_mask_shuffle)(&m.layout, m.mask, o->seed);
+	if (o->anew)
+		cop_mask_random(&m.layout, NULL, m.mask, o->seed);
+	else
+		cop_mask_shuffle(&m.layout, m.mask, o->seed);
 	char *criterion = cop_xasprintf("%s%s%s", m.criterion, *m.criterion ? ", " : "",
 					o->anew ? "drawn anew" : "shuffled");
 	snprintf(m.criterion, sizeof(m.criterion), "%s", criterion);

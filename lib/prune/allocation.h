@@ -71,9 +71,9 @@ int cop_prune_magnitudes(const struct cop_layout *l, const struct cop_allocation
 /*
  * Masks of chance: any choice of so many weights is as likely as any other, drawn for `seed`, the same on every
  * machine. Fewer than 2^32 weights. `shuffle` keeps the number that is left of each prunable tensor, `random` that of
- * all of them.
+ * all of them, those aside that the allocation (NULL: there is none) exempts.
  */
 void cop_mask_shuffle(const struct cop_layout *l, uint8_t *mask, uint64_t seed);
-void cop_mask_random(const struct cop_layout *l, uint8_t *mask, uint64_t seed);
+void cop_mask_random(const struct cop_layout *l, const struct cop_allocation *a, uint8_t *mask, uint64_t seed);
 
 #endif

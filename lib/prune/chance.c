@@ -35,14 +35,24 @@ void cop_mask_shuffle(const struct cop_layout *l, uint8_t *mask, uint64_t seed)
 	}
 }
 
-void cop_mask_random(const struct cop_layout *l, uint8_t *mask, uint64_t seed)
+static bool takes_part(const struct cop_layout *l, const struct cop_allocation *a, size_t i)
+{
+	return l->tensor[i].prunable && (!a || a->group[i] >= 0);
+}
+
+void cop_mask_random(const struct cop_layout *l, const struct cop_allocation *a, uint8_t *mask, uint64_t seed)
 {
 	struct cop_stream s;
-	size_t kept = cop_mask_nnz(l, mask), of = cop_layout_count(l, true);
+	size_t kept = 0, of = 0;
+	for (size_t i = 0; i < l->n; i++)
+		if (takes_part(l, a, i)) {
+			kept += cop_mask_kept(&l->tensor[i], mask);
+			of += l->tensor[i].count;
+		}
 	if (of > UINT32_MAX)
 		COP_BUG("a network is too large for a mask of chance");
 	cop_stream_init(&s, seed, COP_PURPOSE_MASK, 0, CHANCE_RANDOM);
 	for (size_t i = 0; i < l->n; i++)
-		if (l->tensor[i].prunable)
+		if (takes_part(l, a, i))
 			draw(&s, mask + l->tensor[i].offset, l->tensor[i].count, &kept, &of);
 }

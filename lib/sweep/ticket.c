@@ -149,7 +149,7 @@ int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const 
 	if (!rc && p->retrain == COP_RETRAIN_SHUFFLE)
 		cop_mask_shuffle(&o.layout, *mask, (uint64_t)train.seed_init);
 	if (!rc && p->retrain == COP_RETRAIN_RANDOM)
-		cop_mask_random(&o.layout, *mask, (uint64_t)train.seed_init);
+		cop_mask_random(&o.layout, &a, *mask, (uint64_t)train.seed_init);
 	cop_allocation_release(&a);
 	release_roots(&o);
 	return rc;

@@ -546,7 +546,7 @@ static void test_chance_keeps_counts(void **state)
 		assert_true(memcmp(mask, again, l.total) != 0);
 
 		memcpy(mask, was, l.total);
-		cop_mask_random(&l, mask, seed);
+		cop_mask_random(&l, NULL, mask, seed);
 		assert_int_equal(cop_mask_nnz(&l, mask), 12 + 200 + 17);
 		assert_true(cop_mask_kept(&l.tensor[3], mask) > 40);
 		for (size_t i = 0; i < l.total; i++) /* biases and padding */
@@ -554,11 +554,21 @@ static void test_chance_keeps_counts(void **state)
 		for (size_t i = 0; i < l.tensor[1].count; i++)
 			assert_int_equal(mask[l.tensor[1].offset + i], 1);
 	}
+	/* what is exempt stays as it is, and has no part in it */
+	int group[] = {0, -1, 0, -1, 0};
+	assert_true(l.n <= sizeof(group) / sizeof(group[0]));
+	for (size_t i = 0; i < l.n; i++)
+		group[i] = l.tensor[i].prunable && i != 3 ? 0 : -1;
+	memcpy(mask, was, l.total);
+	cop_mask_random(&l, &(struct cop_allocation){.group = group, .groups = 1}, mask, 5);
+	assert_memory_equal(mask + l.tensor[3].offset, was + l.tensor[3].offset, l.tensor[3].count);
+	assert_int_equal(cop_mask_nnz(&l, mask), 12 + 200 + 17);
+	assert_true(memcmp(mask, was, l.total) != 0);
 	/* the bits of one of each, which no machine and no later version may change */
 	memcpy(mask, was, l.total);
 	cop_mask_shuffle(&l, mask, 5);
 	memcpy(again, was, l.total);
-	cop_mask_random(&l, again, 5);
+	cop_mask_random(&l, NULL, again, 5);
 	assert_true(cop_hash(COP_HASH_START, mask, l.total) == UINT64_C(0x18d97f969e6d94a6));
 	assert_true(cop_hash(COP_HASH_START, again, l.total) == UINT64_C(0x58defe7d01767768));
 	free(was);
@@ -598,7 +608,10 @@ static void test_chance_is_uniform(void **state)
 			memset(mask, 1, l.total);
 			memset(mask, 0, 14);
 			memset(mask + l.tensor[1].offset, 0, 33);
-			(which ? cop_mask_random : cop_mask_shuffle)(&l, mask, seed);
+			if (which)
+				cop_mask_random(&l, NULL, mask, seed);
+			else
+				cop_mask_shuffle(&l, mask, seed);
 			/* the first tensor fills its 16 places, so all are in a row */
 			for (size_t i = 0; i < N; i++) {
 				single[which][i] += mask[i];
