@@ -24,6 +24,7 @@ static const struct cop_command commands[] = {
 	{"redo", "submit only what is missing or failed", cmd_redo},
 	{"collect", "gather the cells into results.h5 and results.csv", cmd_collect},
 	{"report", "heat map in the terminal, and report.html", cmd_report},
+	{"connect", "error on the line between children: are they linearly connected?", cmd_connect},
 	{"quantile", "exact magnitude quantiles of any HDF5 file", cmd_quantile},
 	{"mask", "make, apply, show and compare masks", cmd_mask},
 	{"show", "what is in a file of coppice's", cmd_show},

@@ -111,7 +111,7 @@ bool cop_run_owns(const struct cop_run *r, const struct cop_point *p, const stru
 
 void cop_run_sweep(const struct cop_run *r)
 {
-	static const char *const names[] = {".", "cells", "state", "jobs"};
+	static const char *const names[] = {".", "cells", "connect", "state", "jobs"};
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		char *folder = cop_run_file(r, names[i]);
 		cop_temporaries_sweep(folder);

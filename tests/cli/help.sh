@@ -19,6 +19,7 @@ Pruning sweeps: train once, cut, rewind, retrain, for every threshold and reset 
   redo       submit only what is missing or failed
   collect    gather the cells into results.h5 and results.csv
   report     heat map in the terminal, and report.html
+  connect    error on the line between children: are they linearly connected?
   quantile   exact magnitude quantiles of any HDF5 file
   mask       make, apply, show and compare masks
   show       what is in a file of coppice's
