@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/version.h"
+#include "report/collapse.h"
 #include "report/figures.h"
 #include "report/html_style.h"
 #include "report/text.h"
@@ -365,6 +366,14 @@ static void add_experiment(struct page *p)
 	cJSON_Delete(json);
 }
 
+static void add_collapse(struct page *p)
+{
+	struct cop_collapse c;
+	cop_collapse_init(&c, p->r, p->g);
+	cop_collapse_html(&p->b, &c);
+	cop_collapse_release(&c);
+}
+
 char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const char *when)
 {
 	struct page p = {.r = r, .g = g};
@@ -379,6 +388,7 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	cop_str_add(&p.b, "</div>\n");
 	add_missing(&p);
 	cop_speed_html(&p.b, g);
+	add_collapse(&p);
 	add_usage(&p);
 	add_table(&p);
 	add_experiment(&p);

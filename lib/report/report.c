@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "report/collapse.h"
 #include "report/figures.h"
 #include "report/heatmap.h"
 #include "report/html.h"
@@ -93,6 +94,10 @@ static void print_json(const struct cop_results *r, const struct cop_grid *g, co
 	cJSON_AddItemToObject(json, "early_stop", cop_early_json(&e));
 	cop_early_release(&e);
 	cJSON_AddItemToObject(json, "speed", cop_speed_json(g));
+	struct cop_collapse c;
+	cop_collapse_init(&c, r, g);
+	cJSON_AddItemToObject(json, "collapsed", cop_collapse_json(&c));
+	cop_collapse_release(&c);
 	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
 	char *text = cJSON_Print(json);
 	fprintf(out, "%s\n", text ? text : "null");
@@ -106,6 +111,14 @@ static void print_early(const struct cop_results *r, const struct cop_grid *g, F
 	cop_early_init(&e, r, g);
 	cop_early_print(&e, out, cop_terminal_width(out));
 	cop_early_release(&e);
+}
+
+static void print_collapse(const struct cop_results *r, const struct cop_grid *g, FILE *out)
+{
+	struct cop_collapse c;
+	cop_collapse_init(&c, r, g);
+	cop_collapse_print(&c, out);
+	cop_collapse_release(&c);
 }
 
 static int write_svg(const char *path, const struct cop_grid *g, struct cop_err *err)
@@ -132,6 +145,7 @@ static int report_results(const char *results, const char *html, const struct co
 				  cop_terminal_width(out));
 		print_early(r, &g, out);
 		cop_speed_print(&g, out);
+		print_collapse(r, &g, out);
 	}
 	int rc = cop_html_write(html, r, &g, err);
 	if (!rc && o->svg)
