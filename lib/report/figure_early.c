@@ -11,9 +11,36 @@ enum { WIDTH = 480, LEFT = 58, RIGHT = 466, TOP = 34, BOTTOM = 262, LEGEND_Y = 3
 /* One of the two pictures. */
 struct picture {
 	const struct cop_early *e;
+	size_t reset; /* of several variants */
 	bool accuracy;
 	struct cop_plot plot;
 };
+
+static bool variants(const struct cop_early *e)
+{
+	return e->g->variants.n > 1;
+}
+
+/* Whether a series is in the picture. */
+static bool drawn(const struct picture *p, size_t series)
+{
+	return !variants(p->e) || p->e->series[series].reset == p->reset;
+}
+
+static const char *label(const struct cop_early *e, size_t series)
+{
+	const struct cop_early_series *s = &e->series[series];
+	return variants(e) ? e->g->variants.v[s->variant].name : s->label;
+}
+
+/* With a colour by its place among those that can be in the picture. */
+static void begin_series(struct cop_str *b, const struct cop_early *e, size_t series, const char *classes)
+{
+	size_t v = e->series[series].variant;
+	char all[64];
+	snprintf(all, sizeof(all), "%s%s", classes, variants(e) && e->g->variants.v[v].control ? " dashed" : "");
+	cop_svg_series(b, all, variants(e) ? v : series, variants(e) ? e->g->variants.n : e->n);
+}
 
 static const struct cop_spread *value(const struct picture *p, const struct cop_early_place *at)
 {
@@ -34,7 +61,7 @@ static double height_of(const struct picture *p, double v)
 static const struct cop_spread *place(const struct picture *p, size_t series, size_t q)
 {
 	const struct cop_spread *s = value(p, &p->e->series[series].at[q]);
-	return s->n && p->e->g->left[q] > 0 ? s : NULL;
+	return s->n && p->e->g->left[q] > 0 && drawn(p, series) ? s : NULL;
 }
 
 /* Of the replicates, not of their intervals: those of two replicates would leave nothing to see. */
@@ -92,19 +119,19 @@ static void add_point(struct cop_str *b, const struct picture *p, size_t i, size
 	if (isfinite(s->half))
 		cop_str_addf(b, "<path class=\"bar\" d=\"M%.1f %.1fV%.1f\"/>\n", x, height_of(p, s->mean - s->half),
 			     height_of(p, s->mean + s->half));
-	cop_str_addf(&title, "%s, %.3g %% left: ", p->e->series[i].label, 100 * g->left[q]);
+	cop_str_addf(&title, "%s, %.3g %% left: ", label(p->e, i), 100 * g->left[q]);
 	add_number(&title, p, s->mean);
 	if (isfinite(s->half)) {
 		cop_str_add(&title, " ± ");
 		add_number(&title, p, s->half);
 	}
-	cop_svg_mark(b, i, x, height_of(p, s->mean), title.s);
+	cop_svg_mark(b, variants(p->e) ? p->e->series[i].variant : i, x, height_of(p, s->mean), title.s);
 	cop_str_release(&title);
 }
 
 static void add_series(struct cop_str *b, const struct picture *p, size_t i)
 {
-	cop_svg_series(b, "series stop", i, p->e->n);
+	begin_series(b, p->e, i, "series stop");
 	cop_str_add(b, "<polyline points=\"");
 	for (size_t q = 0; q < p->e->g->nq; q++)
 		if (place(p, i, q))
@@ -143,30 +170,35 @@ static void add_dense_label(struct cop_str *b, const struct picture *p)
 	cop_str_release(&text);
 }
 
-static double add_legend(struct cop_str *b, const struct cop_early *e)
+static double add_legend(struct cop_str *b, const struct picture *p)
 {
+	const struct cop_early *e = p->e;
 	struct cop_legend l = {.left = LEFT, .right = RIGHT, .x = LEFT, .y = LEGEND_Y};
 	double x, y;
-	cop_svg_text(b, LEFT, LEGEND_Y + 4, "soft", "reset to");
-	l.x = l.left = LEFT + 60;
+	if (!variants(e)) {
+		cop_svg_text(b, LEFT, LEGEND_Y + 4, "soft", "reset to");
+		l.x = l.left = LEFT + 60;
+	}
 	for (size_t i = 0; i < e->n; i++) {
-		cop_legend_add(b, &l, e->series[i].label, &x, &y);
-		cop_svg_series(b, "key", i, e->n);
+		if (!drawn(p, i))
+			continue;
+		cop_legend_add(b, &l, label(e, i), &x, &y);
+		begin_series(b, e, i, "key");
 		cop_str_addf(b, "<path class=\"line\" d=\"M%.1f %.1fh22\"/>", x, y);
-		cop_svg_mark(b, i, x + 11, y, NULL);
+		cop_svg_mark(b, variants(e) ? e->series[i].variant : i, x + 11, y, NULL);
 		cop_str_add(b, "</g>\n");
 	}
 	return l.y + COP_LEGEND_LINE;
 }
 
-void cop_figure_early(struct cop_str *b, const struct cop_early *e, bool accuracy)
+void cop_figure_early(struct cop_str *b, const struct cop_early *e, size_t reset, bool accuracy)
 {
-	struct picture p = {.e = e, .accuracy = accuracy};
+	struct picture p = {.e = e, .reset = reset, .accuracy = accuracy};
 	if (!find_axes(&p))
 		return;
 	/* the legend's height is known once it is drawn */
 	struct cop_str legend = {0};
-	double height = add_legend(&legend, e);
+	double height = add_legend(&legend, &p);
 	cop_svg_begin(b, WIDTH, height,
 		      accuracy ? "top-1 at early stop against weights left" : "early stop against weights left", false);
 	cop_plot_frame(b, &p.plot);
@@ -174,7 +206,8 @@ void cop_figure_early(struct cop_str *b, const struct cop_early *e, bool accurac
 		     BOTTOM - TOP + 4, TOP - 4, WIDTH, BOTTOM - TOP + 4);
 	add_dense(b, &p);
 	for (size_t i = 0; i < e->n; i++)
-		add_series(b, &p, i);
+		if (drawn(&p, i))
+			add_series(b, &p, i);
 	add_dense_label(b, &p);
 	cop_str_add(b, "</svg>\n");
 	cop_str_add(b, legend.s);

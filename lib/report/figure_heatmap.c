@@ -135,12 +135,13 @@ static void add_bar(struct cop_str *b, const struct place *p)
 	char colour[8];
 	if (!isfinite(p->g->low))
 		return;
-	cop_str_add(b, "<linearGradient id=\"scale\">");
+	/* a page has one map for each variant */
+	cop_str_addf(b, "<linearGradient id=\"scale%zu\">", p->g->shown);
 	for (int i = 0; i <= STOPS; i++)
 		cop_str_addf(b, "<stop offset=\"%.4f\" stop-color=\"%s\"/>", i / (double)STOPS,
 			     cop_svg_colour(cop_palette(i / (double)STOPS), colour));
-	cop_str_addf(b, "</linearGradient>\n<path fill=\"url(#scale)\" d=\"M%.1f %.1fh%dv%dh-%dz\"/>\n", x, y, BAR_W,
-		     BAR_H, BAR_W);
+	cop_str_addf(b, "</linearGradient>\n<path fill=\"url(#scale%zu)\" d=\"M%.1f %.1fh%dv%dh-%dz\"/>\n", p->g->shown,
+		     x, y, BAR_W, BAR_H, BAR_W);
 	add_bar_text(b, p->g->low, x, y + BAR_H + 14, "soft");
 	add_bar_text(b, p->g->high, x + BAR_W, y + BAR_H + 14, "soft end");
 	if (p->width > BAR_W + 110)
@@ -162,7 +163,10 @@ void cop_figure_heatmap(struct cop_str *b, const struct cop_grid *g, bool alone)
 	p.width = (double)g->nr * (CELL_W + GAP) - GAP;
 	p.bottom = p.top + (double)g->nq * (p.cell_h + GAP) - GAP;
 	double width = LEFT + (p.width > BAR_W ? p.width : BAR_W) + 8;
-	cop_svg_begin(b, width, p.bottom + 48, "heat map: mean test top-1 by quantile and reset point", alone);
+	char about[COP_VARIANT_NAME + 64];
+	snprintf(about, sizeof(about), "heat map: mean test top-1 by quantile and reset point%s%s",
+		 *cop_grid_name(g) ? ", " : "", cop_grid_name(g));
+	cop_svg_begin(b, width, p.bottom + 48, about, alone);
 	add_labels(b, &p);
 	add_dense(b, &p);
 	for (size_t q = 0; q < g->nq; q++)

@@ -12,6 +12,8 @@
 
 enum { TOP = 46, CELL_W = 56, CELL_H = 24, GAP = 2, NAME_MAX_WIDTH = 40 };
 
+#define SHARE_PARTS 1e9
+
 /* Shares by layer and quantile; the last row is all layers together. */
 struct shares {
 	const struct cop_layer_count *layer; /* of the first cell */
@@ -43,7 +45,8 @@ static void gather(struct shares *s, const struct cop_results *r, const struct c
 	s->least = 1;
 	for (size_t i = 0; i < (s->n + 1) * g->nq; i++) {
 		size_t q = i % g->nq;
-		s->share[i] = count[q] ? s->share[i] / (double)count[q] : NAN;
+		/* means of the same shares are the same, however many cells there are */
+		s->share[i] = count[q] ? round(SHARE_PARTS * s->share[i] / (double)count[q]) / SHARE_PARTS : NAN;
 		if (s->share[i] > 0)
 			s->least = fmin(s->least, s->share[i]);
 	}

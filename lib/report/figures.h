@@ -13,19 +13,24 @@ void cop_figure_heatmap(struct cop_str *b, const struct cop_grid *g, bool alone)
 
 /*
  * Test top-1 against the weights left (logarithmic, decreasing, as the lottery-ticket papers draw it), one line a
- * reset point, bars from the worst to the best replicate, the dense network dashed. `near`: only what lies near the
- * dense network, for grids whose sparsest cells fall far below.
+ * reset point, bars for 95% intervals of means, the dense network dashed with its interval behind it. `near`: only what
+ * lies near the dense network, for grids whose sparsest cells fall far below.
  */
 void cop_figure_sparsity(struct cop_str *b, const struct cop_grid *g, bool near);
 
+/* The same at one reset point, one line a variant, controls dashed. */
+void cop_figure_variants(struct cop_str *b, const struct cop_grid *g, size_t reset, bool near);
+
 /* Whether the near view tells more than the whole: some cells are near the dense network and some are far below. */
 bool cop_figure_has_near(const struct cop_grid *g);
+bool cop_figure_variants_have_near(const struct cop_grid *g, size_t reset);
 
 /*
  * Early stop against the weights left (logarithmic, decreasing): the step, or the top-1 that was measured there; one
- * line a series, bars for 95% intervals of means, the dense network dashed with its interval behind it.
+ * line a series, bars for 95% intervals of means, the dense network dashed with its interval behind it. Of a grid of
+ * several variants one line for each at `reset`, controls dashed.
  */
-void cop_figure_early(struct cop_str *b, const struct cop_early *e, bool accuracy);
+void cop_figure_early(struct cop_str *b, const struct cop_early *e, size_t reset, bool accuracy);
 
 /* What cop_figure_curves showed, for its caption. */
 struct cop_curves {
@@ -36,10 +41,10 @@ struct cop_curves {
 	int64_t replicate;
 };
 
-/* Training curves of the dense network and of at most eleven cells. */
+/* Training curves of the dense network and of at most eleven cells of the variant that is shown. */
 void cop_figure_curves(struct cop_str *b, const struct cop_results *r, const struct cop_grid *g, struct cop_curves *c);
 
-/* Weights left by layer (down) and quantile (across), the mean of the cells. */
+/* Weights left by layer (down) and quantile (across), the mean of the cells of the variant that is shown. */
 void cop_figure_layers(struct cop_str *b, const struct cop_results *r, const struct cop_grid *g);
 
 #endif

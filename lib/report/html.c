@@ -22,13 +22,18 @@
 /* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
 #define TICKET_BELOW 0.005
 
-enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 6, WIDE_LAYERS_CELLS = 5 };
+enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 6, WIDE_LAYERS_CELLS = 5, RESETS_COMPARED = 3 };
 
 struct page {
 	struct cop_str b;
 	const struct cop_results *r;
-	const struct cop_grid *g;
+	const struct cop_grid *g; /* shows the first variant that has a cell */
 };
+
+static bool has_variants(const struct page *p)
+{
+	return p->g->variants.n > 1;
+}
 
 static void add_percent(struct cop_str *b, double v)
 {
@@ -90,15 +95,20 @@ static void begin_fact(struct page *p, const char *name)
 	cop_str_addf(&p->b, "<div><dt>%s</dt><dd>", name);
 }
 
-static void add_place(struct page *p, size_t place)
+static void add_place(struct page *p, const struct cop_grid *g, size_t place)
 {
-	size_t q = place / p->g->nr, k = place % p->g->nr;
-	cop_str_addf(&p->b, "quantile %.6g, reset to ", p->g->quantile[q]);
-	cop_text_html(&p->b, p->g->reset[k].name);
+	size_t q = place / g->nr, k = place % g->nr;
+	cop_str_addf(&p->b, "quantile %.6g, reset to ", g->quantile[q]);
+	cop_text_html(&p->b, g->reset[k].name);
+	if (*cop_grid_name(g)) {
+		cop_str_add(&p->b, ", ");
+		cop_text_html(&p->b, cop_grid_name(g));
+	}
 }
 
-/* The sparsest place within TICKET_BELOW of the dense network, the best of equals; nq * nr: none. */
-static size_t find_ticket(const struct cop_grid *g)
+/* Of the variant that is shown the sparsest place within TICKET_BELOW of the dense network, the best of equals; nq *
+   nr: none. */
+static size_t find_ticket_shown(const struct cop_grid *g)
 {
 	size_t found = g->nq * g->nr;
 	for (size_t i = found; i-- > 0;) {
@@ -107,6 +117,26 @@ static size_t find_ticket(const struct cop_grid *g)
 		bool same_row = found < g->nq * g->nr && found / g->nr == i / g->nr;
 		if (found == g->nq * g->nr || (same_row && g->top1[i].mean >= g->top1[found].mean))
 			found = i;
+	}
+	return found;
+}
+
+/* The same of all variants: *shown becomes the grid with that one shown. */
+static size_t find_ticket(const struct cop_grid *g, struct cop_grid *shown)
+{
+	size_t found = g->nq * g->nr;
+	*shown = *g;
+	for (size_t v = 0; v < g->variants.n; v++) {
+		struct cop_grid here = cop_grid_show(g, v);
+		size_t at = find_ticket_shown(&here);
+		if (at == g->nq * g->nr)
+			continue;
+		bool same_row = found < g->nq * g->nr && at / g->nr == found / g->nr;
+		if (found == g->nq * g->nr || at / g->nr > found / g->nr ||
+		    (same_row && here.top1[at].mean > shown->top1[found].mean)) {
+			found = at;
+			*shown = here;
+		}
 	}
 	return found;
 }
@@ -128,9 +158,8 @@ static void add_time(struct page *p)
 	cop_str_add(&p->b, "</dd></div>\n");
 }
 
-static void add_cell_fact(struct page *p, const char *name, size_t place, bool ticket)
+static void add_cell_fact(struct page *p, const char *name, const struct cop_grid *g, size_t place, bool ticket)
 {
-	const struct cop_grid *g = p->g;
 	begin_fact(p, name);
 	if (place >= g->nq * g->nr) {
 		cop_str_add(&p->b, "–</dd></div>\n");
@@ -140,7 +169,7 @@ static void add_cell_fact(struct page *p, const char *name, size_t place, bool t
 		cop_str_addf(&p->b, "%.3g %% left</dd><dd>", 100 * g->left[place / g->nr]);
 	add_percent(&p->b, g->top1[place].mean);
 	cop_str_add(&p->b, ticket ? ", " : "</dd><dd>");
-	add_place(p, place);
+	add_place(p, g, place);
 	cop_str_add(&p->b, "</dd></div>\n");
 }
 
@@ -148,15 +177,17 @@ static void add_facts(struct page *p)
 {
 	char count[COP_NUMBER_TEXT];
 	const struct cop_results *r = p->r;
+	struct cop_grid best = cop_grid_show(p->g, cop_grid_best_variant(p->g)), ticket;
+	size_t ticket_place = find_ticket(p->g, &ticket);
 	cop_str_add(&p->b, "<dl class=\"facts\">\n");
 	begin_fact(p, "Cells finished");
 	cop_str_addf(&p->b, "%zu of %zu</dd>", r->ncells, r->ncells + r->nmissing);
+	cop_str_addf(&p->b, "<dd>%zu quantiles, %zu reset points", p->g->nq, p->g->nr);
+	if (has_variants(p))
+		cop_str_addf(&p->b, ", %zu ways to cut or retrain", p->g->variants.n);
 	if (p->g->replicates > 1)
-		cop_str_addf(&p->b, "<dd>%zu quantiles, %zu reset points, %zu replicates</dd>", p->g->nq, p->g->nr,
-			     p->g->replicates);
-	else
-		cop_str_addf(&p->b, "<dd>%zu quantiles, %zu reset points</dd>", p->g->nq, p->g->nr);
-	cop_str_add(&p->b, "</div>\n");
+		cop_str_addf(&p->b, ", %zu replicates", p->g->replicates);
+	cop_str_add(&p->b, "</dd></div>\n");
 	begin_fact(p, "Dense network, test top-1");
 	add_percent(&p->b, p->g->dense.mean);
 	cop_str_add(&p->b, "</dd>");
@@ -164,54 +195,107 @@ static void add_facts(struct page *p)
 	if (total > 0)
 		cop_str_addf(&p->b, "<dd>%s prunable weights</dd>", cop_text_count(total, count));
 	cop_str_add(&p->b, "</div>\n");
-	add_cell_fact(p, "Best cell, test top-1", p->g->best, false);
-	add_cell_fact(p, "Sparsest within 0.5 points of dense", find_ticket(p->g), true);
+	add_cell_fact(p, "Best cell, test top-1", &best, best.best, false);
+	add_cell_fact(p, "Sparsest within 0.5 points of dense", &ticket, ticket_place, true);
 	add_time(p);
 	cop_str_add(&p->b, "</dl>\n");
 }
 
-/* A figure with its heading; nothing where the figure drew nothing. */
-static void add_figure(struct page *p, const char *classes, const char *heading, struct cop_str *svg,
+/* A figure with its heading, of `part` (""; text); nothing where the figure drew nothing. */
+static void add_figure(struct page *p, const char *classes, const char *heading, const char *part, struct cop_str *svg,
 		       const char *caption)
 {
+	struct cop_str of = {0};
+	if (*part) {
+		cop_str_add(&of, ": ");
+		cop_text_html(&of, part);
+	}
 	if (svg->len)
 		cop_str_addf(&p->b,
-			     "<figure class=\"%s\">\n<h2>%s</h2>\n<div class=\"scroll\">\n%s</div>\n<figcaption>%s"
+			     "<figure class=\"%s\">\n<h2>%s%s</h2>\n<div class=\"scroll\">\n%s</div>\n<figcaption>%s"
 			     "</figcaption>\n</figure>\n",
-			     classes, heading, svg->s, caption);
+			     classes, heading, of.s ? of.s : "", svg->s, caption);
 	cop_str_release(svg);
+	cop_str_release(&of);
 }
 
-static void add_heatmap(struct page *p)
+static void add_heatmap(struct page *p, const struct cop_grid *g)
 {
 	struct cop_str svg = {0}, caption = {0};
-	const struct cop_grid *g = p->g;
+	bool magnitude = strcmp(g->variants.v[g->shown].criterion, "magnitude") == 0;
 	cop_figure_heatmap(&svg, g, false);
-	cop_str_add(&caption, "Test top-1 in percent by magnitude quantile (the share of weights pruned, down) and the "
-			      "point that training went back to (across); the top row is the dense network.");
-	if (g->replicates > 1)
+	if (g->shown > 0)
+		cop_str_add(&caption, "As in the first map; colours mean the same in all of them.");
+	else
+		cop_str_addf(
+			&caption,
+			"Test top-1 in percent by %squantile (the share of weights pruned, down) and the point that "
+			"training went back to (across); the top row is the dense network.",
+			magnitude ? "magnitude " : "");
+	if (g->replicates > 1 && g->shown == 0)
 		cop_str_addf(&caption,
 			     " Mean of %zu replicates ± half the width of its 95 %% confidence interval (Student's t).",
 			     g->replicates);
-	if (g->best < g->nq * g->nr)
-		cop_str_add(&caption, " The frame marks the best cell.");
-	add_figure(p, g->nr > WIDE_RESETS ? "wide roomy" : "", "Accuracy of every ticket", &svg, caption.s);
+	if (g->best < g->nq * g->nr && g->shown == 0)
+		cop_str_addf(&caption, " The frame marks the best cell%s.", has_variants(p) ? " of each map" : "");
+	add_figure(p, g->nr > WIDE_RESETS ? "wide roomy" : "", "Accuracy of every ticket", cop_grid_name(g), &svg,
+		   caption.s);
 	cop_str_release(&caption);
+}
+
+static void add_heatmaps(struct page *p)
+{
+	for (size_t v = 0; v < p->g->variants.n; v++) {
+		struct cop_grid shown = cop_grid_show(p->g, v);
+		add_heatmap(p, &shown);
+	}
+}
+
+static const char *intervals(const struct page *p)
+{
+	return p->g->replicates > 1 ? " Means with their 95 % confidence intervals." : "";
+}
+
+static const char near_caption[] =
+	"The vertical axis begins where cells are no more than two points below the dense network; lines that leave it "
+	"go on in the figure of the whole.";
+
+/* All variants at one reset point. */
+static void add_variants(struct page *p, size_t reset)
+{
+	struct cop_str svg = {0};
+	char *part = cop_xasprintf("reset to %s", p->g->reset[reset].name);
+	char *caption = cop_xasprintf("Each line is one way to choose the weights or to retrain what is left, controls "
+				      "dashed; dashed from side to side, the dense network.%s",
+				      intervals(p));
+	cop_figure_variants(&svg, p->g, reset, false);
+	add_figure(p, "", "Ways to cut and retrain", part, &svg, caption);
+	if (cop_figure_variants_have_near(p->g, reset)) {
+		cop_figure_variants(&svg, p->g, reset, true);
+		add_figure(p, "", "The same, near the dense network", "", &svg, near_caption);
+	}
+	free(caption);
+	free(part);
+}
+
+/* At each reset point, of many at the first, the last and the best cell's. */
+static void compare_variants(struct page *p)
+{
+	const struct cop_grid *g = p->g;
+	for (size_t k = 0; k < g->nr && has_variants(p); k++)
+		if (g->nr <= RESETS_COMPARED || k == 0 || k == g->nr - 1 || k == g->best % g->nr)
+			add_variants(p, k);
 }
 
 static void add_sparsity(struct page *p)
 {
 	struct cop_str svg = {0};
-	const char *bars = p->g->replicates > 1 ? " Points are means; bars reach from the worst to the best replicate."
-						: "";
-	char *caption = cop_xasprintf("Each line is one reset point; dashed, the dense network.%s", bars);
+	char *caption = cop_xasprintf("Each line is one reset point; dashed, the dense network.%s", intervals(p));
 	cop_figure_sparsity(&svg, p->g, false);
-	add_figure(p, "", "Accuracy against sparsity", &svg, caption);
+	add_figure(p, "", "Accuracy against sparsity", cop_grid_name(p->g), &svg, caption);
 	if (cop_figure_has_near(p->g)) {
 		cop_figure_sparsity(&svg, p->g, true);
-		add_figure(p, "", "The same, near the dense network", &svg,
-			   "The vertical axis begins where cells are no more than two points below the dense network; "
-			   "lines that leave it go on in the figure of the whole.");
+		add_figure(p, "", "The same, near the dense network", "", &svg, near_caption);
 	}
 	free(caption);
 }
@@ -231,7 +315,7 @@ static void add_curves(struct page *p)
 	if (c.clipped)
 		cop_str_add(&caption, c.validation ? " The first steps lie below the picture."
 						   : " The first steps lie above the picture.");
-	add_figure(p, "", "Training", &svg, caption.s);
+	add_figure(p, "", "Training", cop_grid_name(p->g), &svg, caption.s);
 	cop_str_release(&caption);
 }
 
@@ -240,31 +324,56 @@ static void add_early(struct page *p)
 	struct cop_str svg = {0}, caption = {0};
 	struct cop_early e;
 	cop_early_init(&e, p->r, p->g);
-	bool several = p->g->replicates > 1;
-	cop_figure_early(&svg, &e, false);
+	size_t reset = p->g->nr ? p->g->best % p->g->nr : 0; /* of several variants: the best cell's */
+	char *part = has_variants(p) && p->g->nr ? cop_xasprintf("reset to %s", p->g->reset[reset].name)
+						 : cop_xstrdup("");
+	cop_figure_early(&svg, &e, reset, false);
 	cop_str_add(&caption,
 		    "How fast networks learn: the step of the least validation loss, counted from initialisation");
 	if (isfinite(e.every))
 		cop_str_addf(&caption, " and known to within %.0f steps", e.every);
-	cop_str_addf(&caption, ". Each line is one reset point; dashed, the dense network.%s",
-		     several ? " Means with their 95 % confidence intervals." : "");
-	add_figure(p, "", "Early stop", &svg, caption.s);
-	cop_figure_early(&svg, &e, true);
-	add_figure(p, "", "Accuracy at early stop", &svg,
+	cop_str_addf(&caption, ". Each line is one %s; dashed%s, the dense network.%s",
+		     has_variants(p) ? "way to choose the weights or to retrain what is left, controls dashed"
+				     : "reset point",
+		     has_variants(p) ? " from side to side" : "", intervals(p));
+	add_figure(p, "", "Early stop", part, &svg, caption.s);
+	cop_figure_early(&svg, &e, reset, true);
+	add_figure(p, "", "Accuracy at early stop", part, &svg,
 		   e.tested ? "Test top-1 with the weights of the step of the least validation loss."
 			    : "Validation top-1 at the step of the least validation loss; "
 			      "<code>train.test_early_stop</code> "
 			      "has the test split measured there.");
+	free(part);
 	cop_str_release(&caption);
 	cop_early_release(&e);
 }
 
+/* Of each variant but those that leave the same as an earlier one. */
 static void add_layers(struct page *p)
 {
-	struct cop_str svg = {0};
-	cop_figure_layers(&svg, p->r, p->g);
-	add_figure(p, p->g->nq > WIDE_LAYERS_CELLS ? "wide roomy" : "", "What is left of each layer", &svg,
-		   "Percent of a layer's weights that survive the mask; the colour follows the logarithm.");
+	struct cop_str drawn[COP_VARIANTS_MAX] = {0};
+	for (size_t v = 0; v < p->g->variants.n; v++) {
+		struct cop_grid shown = cop_grid_show(p->g, v);
+		struct cop_str svg = {0};
+		size_t k = 0;
+		cop_figure_layers(&svg, p->r, &shown);
+		while (k < v && (!svg.len || !drawn[k].len || strcmp(drawn[k].s, svg.s) != 0))
+			k++;
+		if (k < v) {
+			cop_str_release(&svg);
+			continue;
+		}
+		if (svg.len)
+			cop_str_add(&drawn[v], svg.s);
+		add_figure(p, p->g->nq > WIDE_LAYERS_CELLS ? "wide roomy" : "", "What is left of each layer",
+			   cop_grid_name(&shown), &svg,
+			   has_variants(p) ? "Percent of a layer's weights that survive the mask; the colour follows "
+					     "the logarithm. What leaves the same of each layer is drawn once."
+					   : "Percent of a layer's weights that survive the mask; the colour follows "
+					     "the logarithm.");
+	}
+	for (size_t v = 0; v < p->g->variants.n; v++)
+		cop_str_release(&drawn[v]);
 }
 
 static void add_missing(struct page *p)
@@ -296,9 +405,20 @@ static void add_real(struct cop_str *b, double v, const char *format_digits, int
 		cop_str_addf(b, "<td>%.*g</td>", digits, v);
 }
 
-static void add_row(struct cop_str *b, const struct cop_row *row)
+static void add_words(struct cop_str *b, const struct cop_row *row)
+{
+	cop_str_add(b, "<td class=\"text\">");
+	cop_text_html(b, row->criterion);
+	cop_str_add(b, "</td><td class=\"text\">");
+	cop_text_html(b, row->retrain);
+	cop_str_addf(b, "</td><td>%" PRId64 "</td>", row->child);
+}
+
+static void add_row(struct cop_str *b, const struct cop_row *row, bool words)
 {
 	cop_str_addf(b, "<tr><td>%" PRId64 "</td><td>%" PRId64 "</td>", row->index, row->replicate);
+	if (words)
+		add_words(b, row);
 	add_real(b, row->quantile, "g", 6);
 	cop_str_add(b, "<td class=\"text\">");
 	cop_text_html(b, row->reset);
@@ -328,16 +448,20 @@ static void add_table(struct page *p)
 {
 	if (!p->r->ncells)
 		return;
+	bool words = has_variants(p);
+	for (size_t i = 0; i < p->r->ncells; i++)
+		words |= p->r->cell[i].row.child != 0;
 	cop_str_addf(
 		&p->b,
 		"<details%s>\n<summary>All cells</summary>\n<div class=\"scroll\"><table>\n<thead><tr><th>cell</th>"
-		"<th>replicate</th><th>quantile</th><th class=\"text\">reset</th><th>at step</th><th>left %%</th>"
+		"<th>replicate</th>%s<th>quantile</th><th class=\"text\">reset</th><th>at step</th><th>left %%</th>"
 		"<th>test top-1 %%</th><th>top-5 %%</th><th>loss</th><th>val. top-1 %%</th><th>early "
 		"stop</th><th>threshold</th>"
 		"<th>seconds</th><th class=\"text\">host</th></tr></thead>\n<tbody>\n",
-		p->r->ncells <= OPEN_TABLE_ROWS ? " open=\"open\"" : "");
+		p->r->ncells <= OPEN_TABLE_ROWS ? " open=\"open\"" : "",
+		words ? "<th class=\"text\">criterion</th><th class=\"text\">retrain</th><th>child</th>" : "");
 	for (size_t i = 0; i < p->r->ncells; i++)
-		add_row(&p->b, &p->r->cell[i].row);
+		add_row(&p->b, &p->r->cell[i].row, words);
 	cop_str_add(&p->b, "</tbody>\n</table></div>\n</details>\n");
 }
 
@@ -376,11 +500,16 @@ static void add_collapse(struct page *p)
 
 char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const char *when)
 {
-	struct page p = {.r = r, .g = g};
+	size_t v = 0;
+	while (v < g->variants.n && g->table[v].best == g->nq * g->nr)
+		v++;
+	struct cop_grid shown = cop_grid_show(g, v < g->variants.n ? v : 0);
+	struct page p = {.r = r, .g = &shown};
 	add_head(&p, when);
 	add_facts(&p);
 	cop_str_add(&p.b, "<div class=\"figures\">\n");
-	add_heatmap(&p);
+	add_heatmaps(&p);
+	compare_variants(&p);
 	add_sparsity(&p);
 	add_early(&p);
 	add_curves(&p);

@@ -51,7 +51,7 @@ const char cop_html_style[] =
 	".area{fill:var(--c);opacity:.55}.band{fill:var(--ink);opacity:.08}"
 	".reference,svg path.dense,.curve.dense polyline{fill:none;stroke:var(--ink);stroke-width:1.5}"
 	".reference{stroke-dasharray:5 4}svg path.dense,.curve.dense polyline{stroke-width:2}"
-	".dashed polyline,.sample.dashed{stroke-dasharray:4 3}.sample{stroke:var(--soft);stroke-width:1.75}"
+	".dashed polyline,.dashed .line,.sample.dashed{stroke-dasharray:4 3}.sample{stroke:var(--soft);stroke-width:1.75}"
 	"svg a:hover,svg g>rect:hover{opacity:.9}\n"
 	/* tables and the rest */
 	"table{border-collapse:collapse;font-size:.84rem;font-variant-numeric:tabular-nums;width:100%}"

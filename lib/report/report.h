@@ -9,7 +9,7 @@
 
 struct cop_report_options {
 	const char *html; /* where the page goes; NULL: RUN/report.html */
-	const char *svg;  /* the heat map alone goes there too; NULL: nowhere */
+	const char *svg;  /* the heat map of the first variant alone goes there too; NULL: nowhere */
 	bool json;        /* the grid and what it took as JSON instead of the heat map */
 	bool colour;
 };

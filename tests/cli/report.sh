@@ -25,6 +25,25 @@ check "256 colours" bash -c 'COLORTERM= coppice report run --color always | grep
 check "24 bits" bash -c 'COLORTERM=truecolor coppice report run --color always | grep -q $'"'\\033\\[48;2;'"
 check "never" bash -c 'COLORTERM=truecolor coppice report run --color never | { ! grep -q $'"'\\033'; }"
 
+make_run four 7 5 3 4 1 four 4 || no "made-up results of four variants"
+expect "a map for each variant" 0 '^magnitude, reinit:$' coppice report four
+check "four of them" test "$(coppice report four | grep -c '^quantile  left %     0ep')" -eq 4
+coppice report four --json >four.json
+if "$PYTHON" - <<'PYTHON'
+import json
+report = json.load(open("four.json"))
+places = {(g["criterion"], g["retrain"], g["control"], g["quantile"], g["reset"]): g for g in report["grid"]}
+assert len(places) == len(report["grid"]) == 4 * 35, len(places)
+kinds = [("magnitude", "rewind", False), ("magnitude", "reinit", True), ("random", "rewind", False), ("random", "reinit", True)]
+assert {k[:3] for k in places} == set(kinds), {k[:3] for k in places}
+sparse = [places[(*k, 0.964, "0ep")]["test_top1"] for k in kinds]
+assert all(a > b + 0.01 for a, b in zip(sparse, sparse[1:])), sparse
+assert [g["replicates"] for g in report["grid"]].count(2) == 4 and all(g["replicates"] > 1 for g in report["grid"])
+stops = report["early_stop"][1:]
+assert len({(s["criterion"], s["retrain"], s["reset"], s["quantile"]) for s in stops}) == len(stops) == 4 * 35, len(stops)
+PYTHON
+then ok "JSON has the rows of each variant"; else no "JSON has the rows of each variant"; fi
+
 rm run/report.html
 check "-o" coppice report run -o elsewhere.html
 check "-o is obeyed" test -s elsewhere.html -a ! -e run/report.html

@@ -23,7 +23,7 @@ check "a cell for each place of the heat map" test "$(count '<rect class="cell"'
 check "a line for each reset point, in both views" test "$(count '<g class="series"')" -eq 10
 check "a line for each reset point, of early stops and the accuracy there" test "$(count '<g class="series stop"')" -eq 10
 check "a mark for each place of a figure of lines, and in its legend" test "$(count '<path class="mark"')" -eq 160
-check "the dense network's interval behind both" test "$(count '<rect class="band"')" -eq 2
+check "the dense network's interval behind all four" test "$(count '<rect class="band"')" -eq 4
 check "training curves, one of them dense" test "$(count '<g class="curve[^"]*"')" -eq 11
 check "layers" test "$(count '<rect class="layer"')" -eq 28
 check "rows of the table" test "$(count '<tr><td>')" -eq 101
@@ -42,3 +42,36 @@ document.title = "width " + d.scrollWidth; }</script></body>
 HTML
 show --allow-file-access-from-files --dump-dom "file://$PWD/phone.html" >page.dom 2>/dev/null
 expect "on a phone nothing but tables and wide figures scrolls sideways" 0 '<title>width 360</title>' cat page.dom
+
+# a real sweep of two criteria, each with two controls
+cat >e.json <<'END'
+{"name": "two-criteria", "model": {"hidden": [16]},
+ "data": {"path": "glyphs", "validation": 40, "glyphs": {"train": 360, "test": 100, "seed": 3}},
+ "train": {"epochs": 2, "batch": 20, "optimizer": {"lr": 0.05}},
+ "sweep": {"quantiles": [0.5, 0.9], "reset": ["0ep", "1ep"], "criterion": ["magnitude", "random"],
+           "controls": ["reinit", "shuffle"], "replicates": 2}}
+END
+coppice run e.json -o swept >out 2>&1 && ok "a sweep of criteria and controls" || no "a sweep: $(tail -n 1 out)"
+cat >figures.html <<'HTML'
+<!DOCTYPE html><body><iframe id="f" src="swept/report.html" style="width:1280px;height:9000px;border:0"></iframe><pre id="p"></pre>
+<script>onload = () => { const d = document.getElementById("f").contentDocument;
+const of = (f, ...what) => what.map(w => f.querySelectorAll(w).length).join(" ");
+document.getElementById("p").textContent = [...d.querySelectorAll("figure")].map(f => (f.querySelector("h2") || f).textContent + "|" +
+	of(f, "rect.cell", "g.series", "g.series.dashed", "path.mark", "path.bar", "rect.band")).join("\n") + "\n"; }</script></body>
+HTML
+show --allow-file-access-from-files --dump-dom "file://$PWD/figures.html" >page.dom 2>log
+check "no complaint on the console about it" bash -c '! grep -i "console" log'
+figure() { # figure NAME HEADING CELLS SERIES DASHED MARKS BARS BANDS
+	check "$1" test "$(grep -cE "(^|>)$2\|$3 $4 $5 $6 $7 $8$" page.dom)" -eq 1
+}
+for c in magnitude random; do
+	for t in rewind reinit shuffle; do
+		figure "a map of $c, $t" "Accuracy of every ticket: $c, $t" 4 0 0 0 0 0
+	done
+done
+for at in 0ep 1ep; do
+	figure "all ways reset to $at, with intervals" "Ways to cut and retrain: reset to $at" 0 6 4 18 12 1
+done
+figure "the reset points of the first" "Accuracy against sparsity: magnitude, rewind" 0 2 0 6 4 1
+figure "early stops" "Early stop: reset to [01]ep" 0 6 4 18 12 1
+figure "accuracy there" "Accuracy at early stop: reset to [01]ep" 0 6 4 18 12 1

@@ -151,7 +151,7 @@ static void test_drawing(void **state)
 	assert_true(e.tested && e.n == 5);
 	for (int accuracy = 0; accuracy < 2; accuracy++) {
 		struct cop_str svg = {0};
-		cop_figure_early(&svg, &e, accuracy);
+		cop_figure_early(&svg, &e, 0, accuracy);
 		assert_int_equal(count(svg.s, "<polyline"), 5);
 		assert_int_equal(count(svg.s, "<g class=\"series stop\""), 5);
 		assert_int_equal(count(svg.s, "class=\"mark\""), 35 + 5);
@@ -195,8 +195,8 @@ static void test_little(void **state)
 	cop_grid_init(&g, &r);
 	cop_early_init(&e, &r, &g);
 	assert_int_equal(e.n, 0);
-	cop_figure_early(&svg, &e, false);
-	cop_figure_early(&svg, &e, true);
+	cop_figure_early(&svg, &e, 0, false);
+	cop_figure_early(&svg, &e, 0, true);
 	assert_int_equal(svg.len, 0);
 	char *lines = printed(&e, 80);
 	assert_string_equal(lines, "");

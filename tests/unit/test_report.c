@@ -93,6 +93,65 @@ static void test_sparsity_is_placed(void **state)
 	cop_results_release(&r);
 }
 
+static size_t figure_count(const char *page, const char *heading, const char *what)
+{
+	const char *at = strstr(page, heading);
+	assert_non_null(at);
+	char *figure = cop_xstrdup(at);
+	*strstr(figure, "</figure>") = '\0';
+	size_t n = count(figure, what);
+	free(figure);
+	return n;
+}
+
+/* A map for each variant, and figures that hold all of them against each other, controls dashed. */
+static void test_variants_are_compared(void **state)
+{
+	(void)state;
+	struct cop_results r;
+	struct cop_grid g;
+	struct synthetic want = {.quantiles = 7,
+				 .resets = 5,
+				 .replicates = 2,
+				 .missing = 37,
+				 .variants = 4,
+				 .validation = true,
+				 .name = "four"};
+	static const char *const maps[] = {"magnitude, rewind", "magnitude, reinit", "random, rewind",
+					   "random, reinit"};
+	synthetic_results(&r, &want);
+	cop_grid_init(&g, &r);
+	char *page = cop_html_text(&r, &g, ""), heading[100];
+	for (size_t v = 0; v < 4; v++) {
+		snprintf(heading, sizeof(heading), "<h2>Accuracy of every ticket: %s</h2>", maps[v]);
+		/* of the last one a replicate is missing, and two places of the other */
+		assert_int_equal(figure_count(page, heading, "<rect class=\"cell\""), v < 3 ? 35 : 33);
+		assert_int_equal(figure_count(page, heading, "±"), (v < 3 ? 2 * 35 : 0) + (v == 0));
+	}
+	/* the first, the last and the best cell's reset point */
+	assert_int_equal(g.best % g.nr, 2);
+	assert_int_equal(count(page, "<h2>Ways to cut and retrain: reset to "), 3);
+	const char *of = "<h2>Ways to cut and retrain: reset to 0ep</h2>";
+	assert_int_equal(figure_count(page, of, "<g class=\"series variant\""), 2);
+	assert_int_equal(figure_count(page, of, "<g class=\"series variant dashed\""), 2);
+	assert_int_equal(figure_count(page, of, "<path class=\"mark\""), 4 * 7 + 4);
+	assert_int_equal(figure_count(page, of, "<path class=\"bar\""), 3 * 7);
+	assert_int_equal(figure_count(page, of, "<rect class=\"band\""), 1);
+	assert_int_equal(figure_count(page, "<h2>Early stop: reset to 500it</h2>", "<g class=\"series stop"), 4);
+	assert_int_equal(figure_count(page, "<h2>Early stop: reset to 500it</h2>", "<g class=\"series stop dashed\""),
+			 2);
+	/* all of them have the same layers */
+	assert_int_equal(count(page, "<h2>What is left of each layer: magnitude, rewind</h2>"), 1);
+	assert_int_equal(count(page, "<h2>What is left of each layer"), 1);
+	assert_int_equal(count(page, "<td class=\"text\">random</td><td class=\"text\">reinit</td><td>0</td>"), 33);
+	assert_true(count(page, ", magnitude, rewind</dd>") == 2);
+	assert_int_equal(count(page, "id=\"scale3\""), 1);
+	assert_null(strstr(page, "nan"));
+	free(page);
+	cop_grid_release(&g);
+	cop_results_release(&r);
+}
+
 static void test_curves_are_few(void **state)
 {
 	(void)state;
@@ -152,6 +211,7 @@ static void test_page_escapes_names(void **state)
 	for (size_t i = 0; i < r.ncells; i++) {
 		snprintf(r.cell[i].row.host, COP_TEXT, "<script src=%zu>\"'", i);
 		snprintf(r.cell[i].row.device, COP_TEXT, "</style><script>");
+		snprintf(r.cell[i].row.retrain, COP_TEXT, i % 2 ? "<script>" : "rewind");
 		if (strcmp(r.cell[i].row.reset, "1ep") == 0)
 			snprintf(r.cell[i].row.reset, COP_TEXT, "1ep<script>");
 		snprintf(r.cell[i].layer[0].name, COP_TENSOR_NAME, "fc1\"><script>");
@@ -306,10 +366,15 @@ static int write_results(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_heatmap_has_every_place), cmocka_unit_test(test_sparsity_is_placed),
-		cmocka_unit_test(test_curves_are_few),          cmocka_unit_test(test_layers),
-		cmocka_unit_test(test_page_escapes_names),      cmocka_unit_test(test_page_says_what_matters),
-		cmocka_unit_test(test_strange_results),         cmocka_unit_test(test_ticks_are_round),
+		cmocka_unit_test(test_heatmap_has_every_place),
+		cmocka_unit_test(test_sparsity_is_placed),
+		cmocka_unit_test(test_variants_are_compared),
+		cmocka_unit_test(test_curves_are_few),
+		cmocka_unit_test(test_layers),
+		cmocka_unit_test(test_page_escapes_names),
+		cmocka_unit_test(test_page_says_what_matters),
+		cmocka_unit_test(test_strange_results),
+		cmocka_unit_test(test_ticks_are_round),
 		cmocka_unit_test(test_report_of_a_run),
 	};
 	if (argc >= 8)
