@@ -73,7 +73,8 @@ int cmd_show(int argc, char **argv)
 		options,
 		parse,
 		"FILE",
-		"Shows what is in FILE: a dataset, a checkpoint, a mask, a cell, results, an experiment, a run's "
+		"Shows what is in FILE: a dataset, a checkpoint, a mask, a cell, a line of connect, results, an "
+		"experiment, a run's "
 		"folder, or any other HDF5 file. Of experiments and runs it shows the network too, layer by layer.",
 		NULL,
 		NULL,

@@ -7,6 +7,7 @@
 #include "report/show_priv.h"
 #include "store/cell.h"
 #include "store/checkpoint.h"
+#include "store/connect.h"
 #include "store/describe.h"
 #include "store/results.h"
 #include "sweep/run.h"
@@ -22,7 +23,7 @@ static const struct {
 } kinds[] = {
 	{"coppice-dataset", cop_show_dataset},  {COP_CHECKPOINT_FORMAT, cop_show_checkpoint},
 	{"coppice-mask", cop_show_mask},        {COP_CELL_FORMAT, cop_show_cell},
-	{COP_RESULTS_FORMAT, cop_show_results},
+	{COP_RESULTS_FORMAT, cop_show_results}, {COP_CONNECT_FORMAT, cop_show_line},
 };
 
 void cop_show_root(struct cop_h5 *f, struct cop_sheet *s)

@@ -13,6 +13,7 @@ int cop_show_checkpoint(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *e
 int cop_show_mask(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
 int cop_show_cell(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
 int cop_show_results(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
+int cop_show_line(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
 int cop_show_tree(struct cop_h5 *f, struct cop_sheet *s, struct cop_err *err) COP_CHECKED;
 
 #endif

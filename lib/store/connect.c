@@ -17,6 +17,13 @@ const char *const cop_connect_names[COP_CONNECT_COLUMNS] = {
 	[COP_CONNECT_TRAIN_LOSS] = "train_loss",
 };
 
+const char *const cop_connect_instabilities[COP_CONNECT_COLUMNS] = {
+	[COP_CONNECT_TEST_ERROR] = "test_error_instability",
+	[COP_CONNECT_TEST_LOSS] = "test_loss_instability",
+	[COP_CONNECT_TRAIN_ERROR] = "train_error_instability",
+	[COP_CONNECT_TRAIN_LOSS] = "train_loss_instability",
+};
+
 /* More points than anybody measures: a file that says so is damaged. */
 enum { POINTS_MAX = 100000 };
 
@@ -126,14 +133,11 @@ static int put_fields(struct cop_h5 *f, const struct cop_connection *c, struct c
 /* What others would have to work out of the columns. */
 static int put_barriers(struct cop_h5 *f, const struct cop_connection *c, struct cop_err *err)
 {
-	char name[COP_TEXT];
 	int rc = 0;
-	for (int k = COP_CONNECT_TEST_ERROR; k < COP_CONNECT_COLUMNS && !rc; k++) {
-		if (!has_column(c, k))
-			continue;
-		snprintf(name, sizeof(name), "%s_instability", cop_connect_names[k]);
-		rc = cop_h5_put_f64(f, "/", name, cop_barrier_of(c->column[k], c->points).instability, err);
-	}
+	for (int k = COP_CONNECT_TEST_ERROR; k < COP_CONNECT_COLUMNS && !rc; k++)
+		if (has_column(c, k))
+			rc = cop_h5_put_f64(f, "/", cop_connect_instabilities[k],
+					    cop_barrier_of(c->column[k], c->points).instability, err);
 	return rc;
 }
 

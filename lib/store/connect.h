@@ -22,6 +22,7 @@ enum cop_connect_column {
 	COP_CONNECT_COLUMNS
 };
 extern const char *const cop_connect_names[COP_CONNECT_COLUMNS];
+extern const char *const cop_connect_instabilities[COP_CONNECT_COLUMNS]; /* of each; NULL: alpha has none */
 
 /* Of one column. */
 struct cop_barrier {

@@ -15,7 +15,9 @@ check "a file each" bash -c '[ $(ls run/connect | grep -c "^0000[01][0-9]-0000[0
 coppice connect run --points 3 >table 2>/dev/null
 check "a row each, and one a place" bash -c \
 	'[ $(grep -cE "^ +[01]  magnitude  rewind .* 0-1 .* (yes|no)$" table) -eq 8 ] && [ $(grep -cE "^magnitude  rewind .* 2 +2 " table) -eq 4 ]'
-expect "coppice show" 0 'format +coppice-connect' coppice show run/connect/000000-000001.h5
+expect "coppice show" 0 '^second +1$' coppice show run/connect/000000-000001.h5
+expect "shows the instability" 0 '^test error instability +[0-9.]+ %$' coppice show run/connect/000000-000001.h5
+expect "shows the points" 0 '^0\.5000  +[0-9]+\.[0-9]{2}  +[0-9.]+$' bash -c 'coppice show run/connect/000000-000001.h5 | sed "s/^ *//"'
 
 if has_python; then
 	cat >lines.py <<'PYTHON'
