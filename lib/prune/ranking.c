@@ -89,13 +89,23 @@ static int read_scores(void *user, cop_block_fn *visit, void *to, struct cop_err
 	return rc;
 }
 
+/* Below some hundred thousand scores waiting for other threads, at each layer and pass, takes longer than counting. */
+static int threads_for(const struct contest *c)
+{
+	enum { FEW = 1 << 19 };
+	size_t n = 0;
+	for (size_t i = 0; i < c->l->n; i++)
+		n += in_group(c, i) ? c->l->tensor[i].count : 0;
+	return n < FEW ? 1 : 0;
+}
+
 /* The magnitude of rank `rank` among the scores of a sign. */
 static int find_magnitude(struct contest *c, enum sign sign, size_t rank, double *value, struct cop_err *err)
 {
 	struct cop_source source = {.type = type_of(c), .read = read_scores, .user = c};
 	struct cop_order order = {.rank = rank};
 	c->sign = sign;
-	int rc = cop_order_find(&source, &order, 1, 0, err);
+	int rc = cop_order_find(&source, &order, 1, threads_for(c), err);
 	*value = order.value;
 	return rc;
 }

@@ -472,7 +472,7 @@ static void test_masks(void **state)
 	/* one that takes several pieces and threads */
 	struct cop_stream s = chance(3000);
 	struct cop_layout l = {0};
-	cop_layout_add(&l, "a/weight", 2, (int64_t[]){300, 500}, true);
+	cop_layout_add(&l, "a/weight", 2, (int64_t[]){1000, 600}, true);
 	cop_layout_add(&l, "b/weight", 2, (int64_t[]){70, 1000}, true);
 	for (int kind = 0; kind < 4; kind++)
 		check_masks(&l, COP_SCOPE_GLOBAL, kind, &s);
