@@ -75,7 +75,7 @@ static bool find_axes(const struct cop_lines *f, struct cop_plot *plot)
 				widen(x, f->line[i].at[k].x);
 	widen_all(f, y, false);
 	widen_all(f, wide, true);
-	if (!isfinite(x[1] - x[0]) || !isfinite(y[1] - y[0]) || (!f->falling && !(x[1] > x[0])))
+	if (!isfinite(x[1] - x[0]) || !isfinite(y[1] - y[0]))
 		return false;
 	double span = y[1] - y[0], pad = fmax(0.06 * span, 0.05), most = INTERVALS_MOST * span;
 	double low = fmax(wide[0], y[0] - most) - pad, high = fmin(wide[1], y[1] + most) + pad;
@@ -88,9 +88,12 @@ static bool find_axes(const struct cop_lines *f, struct cop_plot *plot)
 		plot->x.to = x[0] / 1.12;
 		cop_ticks_log(&plot->x_ticks, plot->x.to, plot->x.from);
 	} else {
-		plot->x.from -= 0.03 * (x[1] - x[0]);
-		plot->x.to += 0.03 * (x[1] - x[0]);
+		double beside = x[1] > x[0] ? 0.03 * (x[1] - x[0]) : 1;
+		plot->x.from -= beside;
+		plot->x.to += beside;
 		cop_ticks_even(&plot->x_ticks, x[0], x[1], 5);
+		if (!(x[1] > x[0]))
+			plot->x_ticks = (struct cop_ticks){.v = {x[0]}, .n = 1};
 	}
 	cop_ticks_even(&plot->y_ticks, low, high, 6);
 	return true;

@@ -40,7 +40,7 @@ struct cop_line *cop_lines_add(struct cop_lines *f, const char *label, bool dash
 void cop_line_add(struct cop_line *l, double x, double y, double half);
 void cop_lines_release(struct cop_lines *f);
 
-/* Nothing where there is no range to draw: fewer than two x, or no number. */
+/* Nothing where there is no number. */
 void cop_figure_lines(struct cop_str *b, const struct cop_lines *f);
 
 #endif

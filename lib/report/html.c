@@ -376,6 +376,19 @@ static void add_layers(struct page *p)
 		cop_str_release(&drawn[v]);
 }
 
+static void add_stability(struct page *p, const struct cop_stability *s)
+{
+	struct cop_str svg = {0};
+	cop_figure_stability(&svg, s, p->g);
+	add_figure(
+		p, "", "Instability against reset point", "", &svg,
+		"How far the test error rises on the straight line between two children of a ticket, trained from the "
+		"same state with other orders of the images, above the mean of its ends. Below the dashed line "
+		"training "
+		"counts as stable. Means of the replicates, where there are several with their 95 % confidence "
+		"intervals.");
+}
+
 static void add_missing(struct page *p)
 {
 	const struct cop_results *r = p->r;
@@ -498,7 +511,8 @@ static void add_collapse(struct page *p)
 	cop_collapse_release(&c);
 }
 
-char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const char *when)
+char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const struct cop_stability *s,
+		    const char *when)
 {
 	size_t v = 0;
 	while (v < g->variants.n && g->table[v].best == g->nq * g->nr)
@@ -514,6 +528,8 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	add_early(&p);
 	add_curves(&p);
 	add_layers(&p);
+	if (s)
+		add_stability(&p, s);
 	cop_str_add(&p.b, "</div>\n");
 	add_missing(&p);
 	cop_speed_html(&p.b, g);
@@ -526,14 +542,15 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	return cop_str_take(&p.b);
 }
 
-int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g, struct cop_err *err)
+int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g,
+		   const struct cop_stability *s, struct cop_err *err)
 {
 	char when[64] = "";
 	time_t now = time(NULL);
 	struct tm tm;
 	if (localtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%-d %B %Y, %H:%M %Z", &tm);
-	char *text = cop_html_text(r, g, when);
+	char *text = cop_html_text(r, g, s, when);
 	int rc = cop_write_file(path, text, strlen(text), err);
 	free(text);
 	return rc;

@@ -131,7 +131,7 @@ static int write_svg(const char *path, const struct cop_grid *g, struct cop_err 
 	return rc;
 }
 
-static int report_results(const char *results, const char *html, const struct cop_results *r,
+static int report_results(const char *run, const char *results, const char *html, const struct cop_results *r,
 			  const struct cop_report_options *o, FILE *out, struct cop_err *err)
 {
 	struct cop_grid g;
@@ -147,7 +147,10 @@ static int report_results(const char *results, const char *html, const struct co
 		cop_speed_print(&g, out);
 		print_collapse(r, &g, out);
 	}
-	int rc = cop_html_write(html, r, &g, err);
+	struct cop_stability s;
+	cop_stability_read(&s, run, r);
+	int rc = cop_html_write(html, r, &g, &s, err);
+	cop_stability_release(&s);
 	if (!rc && o->svg)
 		rc = write_svg(o->svg, &g, err);
 	cop_grid_release(&g);
@@ -202,7 +205,7 @@ int cop_report(const char *run, const struct cop_report_options *o, FILE *out, s
 	if (!rc)
 		warn_of_newer_cells(run, results);
 	if (!rc)
-		rc = report_results(results, html, &r, o, out, err);
+		rc = report_results(run, results, html, &r, o, out, err);
 	cop_results_release(&r);
 	free(results);
 	free(html);

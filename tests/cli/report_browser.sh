@@ -75,3 +75,20 @@ done
 figure "the reset points of the first" "Accuracy against sparsity: magnitude, rewind" 0 2 0 6 4 1
 figure "early stops" "Early stop: reset to [01]ep" 0 6 4 18 12 1
 figure "accuracy there" "Accuracy at early stop: reset to [01]ep" 0 6 4 18 12 1
+
+# children, and the lines between them
+cat >e.json <<'END'
+{"name": "children", "model": {"hidden": [16]},
+ "data": {"path": "glyphs", "glyphs": {"train": 360, "test": 100, "seed": 3}},
+ "train": {"epochs": 2, "batch": 20, "optimizer": {"lr": 0.05}},
+ "sweep": {"quantiles": [0, 0.9], "reset": ["0ep", "1ep"], "children": 2, "replicates": 2}}
+END
+coppice run e.json -o connected >out 2>&1 && coppice connect connected --points 3 >/dev/null 2>&1 &&
+	coppice report connected >/dev/null || no "a sweep with children: $(tail -n 1 out)"
+sed -i s,swept/,connected/, figures.html
+show --allow-file-access-from-files --dump-dom "file://$PWD/figures.html" >page.dom 2>log
+check "no complaint on the console about children" bash -c '! grep -i "console" log'
+figure "instability, the dense network's and the tickets', with intervals" "Instability against reset point" 0 2 0 6 4 0
+figure "children but the first are in no map" "Accuracy of every ticket" 4 0 0 0 0 0
+head -c 2000 connected/connect/000000-000001.h5 >cut && mv cut connected/connect/000000-000001.h5
+expect "a damaged line is passed over, with a warning" 0 "000000-000001.h5.*it is not in the report" coppice report connected

@@ -1,0 +1,151 @@
+/* Instability against reset point; see stability.h. */
+#include "report/stability.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "report/figure_lines.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool has_cell(const struct cop_results *r, int64_t index)
+{
+	size_t from = 0, to = r->ncells; /* they are ascending */
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		if (r->cell[mid].row.index < index)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from < r->ncells && r->cell[from].row.index == index;
+}
+
+static bool of_results(const struct cop_connection *c, const struct cop_results *r)
+{
+	bool same = !c->hash || !r->hash || strcmp(c->hash, r->hash) == 0;
+	return same && has_cell(r, c->first) && has_cell(r, c->second);
+}
+
+static void add_pair(struct cop_stability *s, size_t *cap, const char *path, const struct cop_results *r)
+{
+	struct cop_connection c;
+	struct cop_err err;
+	if (cop_connection_read(path, &c, &err)) {
+		cop_warn("%s: it is not in the report", err.msg);
+		return;
+	}
+	if (!of_results(&c, r)) {
+		cop_connection_release(&c);
+		return;
+	}
+	s->pairs.pair = cop_grow(s->pairs.pair, cap, s->pairs.n + 1, sizeof(*s->pairs.pair));
+	s->pairs.pair[s->pairs.n++] = c;
+}
+
+static int compare(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* Places together, and replicates within them. */
+static int by_place(const void *a, const void *b)
+{
+	const struct cop_connection *x = a, *y = b;
+	int order = strcmp(x->criterion, y->criterion);
+	order = order ? order : strcmp(x->retrain, y->retrain);
+	order = order ? order : (x->quantile > y->quantile) - (x->quantile < y->quantile);
+	order = order ? order : compare(x->round, y->round);
+	order = order ? order : compare(x->reset_step, y->reset_step);
+	order = order ? order : strcmp(x->reset, y->reset);
+	order = order ? order : compare(x->replicate, y->replicate);
+	return order ? order : compare(x->first, y->first);
+}
+
+static int is_hdf5(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+	return *e->d_name != '.' && n > 3 && strcmp(e->d_name + n - 3, ".h5") == 0;
+}
+
+void cop_stability_read(struct cop_stability *s, const char *run, const struct cop_results *r)
+{
+	*s = (struct cop_stability){0};
+	size_t cap = 0;
+	struct dirent **name = NULL;
+	char *folder = cop_xasprintf("%s/connect", run);
+	int n = scandir(folder, &name, is_hdf5, alphasort);
+	for (int i = 0; i < n; i++) {
+		char *path = cop_xasprintf("%s/%s", folder, name[i]->d_name);
+		add_pair(s, &cap, path, r);
+		free(path);
+		free(name[i]);
+	}
+	free(name);
+	free(folder);
+	if (!s->pairs.n)
+		return;
+	qsort(s->pairs.pair, s->pairs.n, sizeof(*s->pairs.pair), by_place);
+	cop_connect_places(&s->pairs, &s->place, &s->n);
+}
+
+void cop_stability_release(struct cop_stability *s)
+{
+	free(s->place);
+	cop_connected_release(&s->pairs);
+	*s = (struct cop_stability){0};
+}
+
+static bool same_line(const struct cop_connection *a, const struct cop_connection *b)
+{
+	return strcmp(a->criterion, b->criterion) == 0 && strcmp(a->retrain, b->retrain) == 0 &&
+	       a->quantile == b->quantile && a->round == b->round;
+}
+
+/* "21 % left", of several variants with the words in which they differ. */
+static char *label_of(const struct cop_connection *c, const struct cop_grid *g)
+{
+	struct cop_row row = {0};
+	snprintf(row.criterion, COP_TEXT, "%s", c->criterion);
+	snprintf(row.retrain, COP_TEXT, "%s", c->retrain);
+	size_t v = cop_variants_find(&g->variants, &row);
+	const char *name = v < g->variants.n ? g->variants.v[v].name : "";
+	double left = c->total > 0 ? (double)c->nnz / (double)c->total : 1 - c->quantile;
+	return cop_xasprintf("%.3g %% left%s%s", 100 * left, *name ? ", " : "", name);
+}
+
+void cop_figure_stability(struct cop_str *b, const struct cop_stability *s, const struct cop_grid *g)
+{
+	struct cop_lines f = {
+		.about = "instability against the step that training was reset to",
+		.x_name = "reset to step",
+		.y_name = "instability (points of error)",
+		.x_unit = " steps",
+		.y_unit = "",
+		.legend = "",
+		.classes = "series stability",
+		.floor = -INFINITY,
+		.level_name = "stable below",
+		.level = 100 * COP_CONNECT_STABLE,
+		.level_half = NAN,
+	};
+	char **label = cop_xcalloc(s->n, sizeof(*label));
+	struct cop_line *line = NULL;
+	for (size_t i = 0; i < s->n; i++) {
+		const struct cop_connect_place *p = &s->place[i];
+		if (i == 0 || !same_line(p->pair, s->place[i - 1].pair)) {
+			label[i] = label_of(p->pair, g);
+			line = cop_lines_add(&f, label[i], false);
+		}
+		cop_line_add(line, (double)p->pair->reset_step, 100 * p->instability.mean, 100 * p->instability.half);
+	}
+	if (s->n)
+		cop_figure_lines(b, &f);
+	cop_lines_release(&f);
+	for (size_t i = 0; i < s->n; i++)
+		free(label[i]);
+	free(label);
+}
