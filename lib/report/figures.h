@@ -47,4 +47,10 @@ void cop_figure_curves(struct cop_str *b, const struct cop_results *r, const str
 /* Weights left by layer (down) and quantile (across), the mean of the cells of the variant that is shown. */
 void cop_figure_layers(struct cop_str *b, const struct cop_results *r, const struct cop_grid *g);
 
+/*
+ * A square of n x n values in [0,1], such as overlaps of masks: rows have their labels, columns the rows' numbers. What
+ * is no number is a dash. Nothing where n is 0.
+ */
+void cop_figure_matrix(struct cop_str *b, const char *about, char *const *label, const double *v, size_t n);
+
 #endif

@@ -288,6 +288,26 @@ static void test_strange_results(void **state)
 	cop_results_release(&r);
 }
 
+static void test_matrix(void **state)
+{
+	(void)state;
+	static char first[] = "replicate 0", second[] = "<b>", third[] = "replicate 2";
+	char *label[] = {first, second, third};
+	static const double v[] = {1, 0.25, NAN, 0.25, 1, 0.5, NAN, 0.5, 1};
+	struct cop_str svg = {0};
+	cop_figure_matrix(&svg, "what masks share", label, v, 0);
+	assert_int_equal(svg.len, 0);
+	cop_figure_matrix(&svg, "what masks share", label, v, 3);
+	assert_int_equal(count(svg.s, "<rect class=\"pair\""), 9);
+	assert_int_equal(count(svg.s, "<title>"), 9);
+	assert_int_equal(count(svg.s, ">1.00<"), 3);
+	assert_int_equal(count(svg.s, ">0.25<"), 2);
+	assert_int_equal(count(svg.s, ">–<"), 2);
+	assert_non_null(strstr(svg.s, "<title>replicate 0 and &lt;b&gt;: 0.25</title>"));
+	assert_null(strstr(svg.s, "nan"));
+	cop_str_release(&svg);
+}
+
 static void test_ticks_are_round(void **state)
 {
 	(void)state;
@@ -375,6 +395,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_page_says_what_matters),
 		cmocka_unit_test(test_strange_results),
 		cmocka_unit_test(test_ticks_are_round),
+		cmocka_unit_test(test_matrix),
 		cmocka_unit_test(test_report_of_a_run),
 	};
 	if (argc >= 8)
