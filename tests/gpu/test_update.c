@@ -90,7 +90,7 @@ static void test_adam(void **state)
 				     .beta2 = seed % 2 ? 0.999f : 0.95f,
 				     .epsilon = 1e-8f,
 				     .weight_decay = seed % 7 ? 0.01f : 0.0f};
-		u.dials.step = seed % 3 ? u.dials.step : 0;
+		u.dials.updates = seed % 3 ? u.dials.updates : 0;
 		const struct cop_dials *dials = gpu_put(&u.dials, sizeof(u.dials));
 		const float *g = put_at(&u, u.g);
 		float *w = put_at(&u, u.w), *m = put_at(&u, u.m), *v = put_at(&u, u.v);

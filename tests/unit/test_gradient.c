@@ -345,7 +345,7 @@ enum { OPTIMIZERS = sizeof(optimizers) / sizeof(optimizers[0]) };
 static void step_engine(const struct optimizer *o, int t, const float *g, const uint8_t *mask, float *w, float *m,
 			float *v)
 {
-	const struct cop_dials dials = {.step = t - 1, .lr = o->lr};
+	const struct cop_dials dials = {.updates = t - 1, .lr = o->lr};
 	if (o->is_adam) {
 		engine->adam(&o->adam, &dials, WEIGHTS, g, mask, w, m, v);
 	} else {

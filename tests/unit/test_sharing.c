@@ -168,7 +168,7 @@ static void step(struct side *d, int64_t at)
 {
 	struct cop_work *w = &d->work;
 	const struct cop_sgd o = {.momentum = 0.9f};
-	const struct cop_dials dials = {.step = at, .lr = 0.01f};
+	const struct cop_dials dials = {.step = at, .updates = at, .lr = 0.01f};
 	struct cop_loss loss = {0};
 	int32_t label[32];
 	if (!d->own) {
