@@ -46,7 +46,7 @@ expect "the files as h5py reads them" 0 '^as it should be$' "$PYTHON" look.py
 cat >older.py <<'PYTHON'
 import h5py, struct, sys
 with h5py.File(sys.argv[1], 'r+') as f:
-    del f.attrs['engine'], f['layers/sparse']
+    del f.attrs['engine'], f['layers/sparse'], f.attrs['criterion'], f.attrs['retrain'], f.attrs['child']
     for n in 'step', 'val_top1', 'test_top1':
         del f.attrs['early_stop_' + n]
     h = 0xcbf29ce484222325
@@ -71,5 +71,6 @@ check "a cell as an older version left it" "$PYTHON" older.py auto/cells/000001.
 check "it is shown" [ "$(shown auto/cells/000001.h5 engine)" = "" ]
 expect "its layers, too" 0 '^ *fc1/weight +31,?360 +[0-9]+ +[0-9.]+ +-$' coppice show auto/cells/000001.h5
 check "it is collected" bash -c 'rm auto/results.h5 && coppice collect auto && coppice show auto'
-expect "nothing is said of it" 0 '^2 b.. 0$' "$PYTHON" -c "import h5py; r = h5py.File('auto/results.h5')
-print(len(r['cells']), r['cells']['engine'][1], int('sparse' in r['layers/000001']))"
+expect "nothing is said of its engine, and what was there only is taken for granted" 0 '^2 b.. 0 magnitude rewind 0$' "$PYTHON" -c "import h5py; r = h5py.File('auto/results.h5')
+print(len(r['cells']), r['cells']['engine'][1], int('sparse' in r['layers/000001']),
+    r['cells']['criterion'][1].decode(), r['cells']['retrain'][1].decode(), r['cells']['child'][1])"
