@@ -106,14 +106,13 @@ static const struct cop_param table[] = {
 	{"sweep.criterion", COP_PARAM_CHOICES, AT(sweep.criterion), "\"magnitude\"", 0, 0, COP_CRITERION_CHOICES,
 	 "what is smallest, or several of them", COP_PARAM_ONCE},
 	{"sweep.score_batches", COP_PARAM_INT, AT(sweep.score_batches), "10", 1, 1e6, NULL,
-	 "training batches that snip, grasp and gradient-weight take gradients from",
-	 COP_PARAM_COMPUTES | COP_PARAM_LATER},
+	 "training batches that snip, grasp and gradient-weight take gradients from", 0},
 	{"sweep.retrain", COP_PARAM_CHOICES, AT(sweep.retrain), "\"rewind\"", 0, 0, COP_RETRAIN_CHOICES,
 	 "what is retrained from what, or several of them", 0},
 	{"sweep.controls", COP_PARAM_CHOICES, AT(sweep.controls), "[]", 0, 0, COP_RETRAIN_CHOICES,
 	 "further cells with the masks of sweep.retrain's first", 0},
 	{"sweep.fine_tune_lr", COP_PARAM_REAL, AT(sweep.fine_tune_lr), "0", 0, 1e3, NULL,
-	 "fine-tune: the learning rate; 0: the schedule's last", COP_PARAM_COMPUTES | COP_PARAM_LATER},
+	 "fine-tune: the learning rate; 0: the schedule's last", 0},
 	{"sweep.children", COP_PARAM_INT, AT(sweep.children), "1", 1, 100, NULL,
 	 "of each cell, from one state, with another order of images each", 0},
 	{"sweep.vary", COP_PARAM_CHOICES, AT(sweep.vary), "[\"init\", \"order\", \"augment\"]", 0, 0, COP_SEED_CHOICES,
@@ -236,6 +235,39 @@ static int settle_rounds(struct cop_experiment *e, const char *name, struct cop_
 	return 0;
 }
 
+static bool holds(const struct cop_ints *list, int64_t v)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i] == v)
+			return true;
+	return false;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+/* Masks of chance keep other weights in each round: there is nothing for a next one to go on from. */
+static int settle_ways(struct cop_experiment *e, const char *name, struct cop_err *err)
+{
+	struct cop_sweep_config *s = &e->sweep;
+	if (s->rounds > 1 && (holds(&s->retrain, COP_RETRAIN_SHUFFLE) || holds(&s->retrain, COP_RETRAIN_RANDOM)))
+		return cop_fail(err, COP_EINPUT,
+				"'%s': with 'sweep.rounds' 'shuffle' and 'random' go into 'sweep.controls', not into "
+				"'sweep.retrain': no round can go on from a mask that is drawn anew",
+				name);
+	if (s->replicates > 1 && s->vary.n == 0)
+		return cop_fail(err, COP_EINPUT,
+				"'%s': 'sweep.vary' is empty, so all %" PRId64 " replicates would be the same", name,
+				s->replicates);
+	/* in whatever order they are given */
+	if (s->vary.n > 1)
+		qsort(s->vary.v, s->vary.n, sizeof(*s->vary.v), by_number);
+	return 0;
+}
+
 /* What is written into lines of batch scripts must stay one line. */
 static int check_lines(const struct cop_experiment *e, const char *name, struct cop_err *err)
 {
@@ -320,6 +352,8 @@ int cop_experiment_load(struct cop_experiment *e, const char *text, const char *
 	rc = settle_rounds(e, name, err);
 	if (!rc)
 		rc = check_lists(e, name, err);
+	if (!rc)
+		rc = settle_ways(e, name, err);
 	if (!rc)
 		rc = check_lines(e, name, err);
 	if (!rc)

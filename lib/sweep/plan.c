@@ -49,6 +49,22 @@ static bool is_among(int64_t v, const struct cop_ints *list)
 	return false;
 }
 
+/* Keys that matter to some cells alone must stay where there are such cells. */
+static int compare_settings(const struct cop_sweep_config *a, const struct cop_sweep_config *b, const char *path,
+			    struct cop_err *err)
+{
+	bool tuned = is_among(COP_RETRAIN_FINE_TUNE, &a->retrain) || is_among(COP_RETRAIN_FINE_TUNE, &a->controls);
+	bool scored = false;
+	for (size_t i = 0; i < a->criterion.n; i++)
+		scored = scored || cop_criterion_needs((enum cop_criterion)a->criterion.v[i]).samples;
+	const char *key = tuned && a->fine_tune_lr != b->fine_tune_lr      ? "sweep.fine_tune_lr"
+			  : scored && a->score_batches != b->score_batches ? "sweep.score_batches"
+									   : NULL;
+	return key ? cop_fail(err, COP_EINPUT,
+			      "'%s' belongs to another experiment: %s differs; plan into another folder", path, key)
+		   : 0;
+}
+
 /* In rounds a control has the masks of the first way to retrain, and each other way its own. */
 static int compare_chains(const struct cop_sweep_config *a, const struct cop_sweep_config *b, const char *path,
 			  struct cop_err *err)
@@ -85,7 +101,8 @@ static int compare_earlier(const struct cop_experiment *was, const struct cop_ex
 				"'%s' belongs to another experiment: sweep.quantiles differ, and with rounds further "
 				"ones may only follow; plan into another folder",
 				path);
-	return a->rounds > 1 ? compare_chains(a, b, path, err) : 0;
+	int rc = compare_settings(a, b, path, err);
+	return rc || a->rounds == 1 ? rc : compare_chains(a, b, path, err);
 }
 
 /* The list of an earlier plan's cells; where it is lost or damaged their results tell the numbers. */

@@ -4,6 +4,7 @@
 #include "compute/backend.h"
 #include "sweep/series.h"
 #include "sweep/submit_priv.h"
+#include "sweep/ticket.h"
 #include "sweep/work.h"
 
 #include <stdio.h>
@@ -31,7 +32,8 @@ static bool can_begin(const struct cop_run *r, size_t i)
 	const struct cop_point *p = &r->cell[i];
 	int64_t before = cop_cell_before(r, (int64_t)i);
 	return (before < 0 ? cop_dense_has(r, p->replicate, r->total_steps) : cop_cell_done(r, before, NULL)) &&
-	       cop_dense_has(r, p->replicate, p->reset_step);
+	       cop_dense_has(r, p->replicate, p->reset_step) &&
+	       (!cop_ticket_needs_first(p) || cop_dense_has(r, p->replicate, 0));
 }
 
 /* One a core, but on a GPU one: processes take it in turns, and each has a copy of the data there. */

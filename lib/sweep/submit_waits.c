@@ -1,6 +1,7 @@
 /* What cells wait for; see submit_priv.h. */
 #include "base/mem.h"
 #include "sweep/submit_priv.h"
+#include "sweep/ticket.h"
 #include "sweep/work.h"
 
 #include <inttypes.h>
@@ -65,7 +66,8 @@ void cop_find_waits(struct cop_sending *s, struct cop_wait *wait)
 		/* with its run under way a checkpoint that is there may just be made anew */
 		const char *dense = s->dense[p->replicate];
 		bool ready = (before >= 0 || has_checkpoint(&known, r, p->replicate, r->total_steps)) &&
-			     has_checkpoint(&known, r, p->replicate, p->reset_step);
+			     has_checkpoint(&known, r, p->replicate, p->reset_step) &&
+			     (!cop_ticket_needs_first(p) || has_checkpoint(&known, r, p->replicate, 0));
 		if (!ready && !*dense) {
 			leave_cell(s, i, dense_follows(s, p->replicate));
 			continue;

@@ -23,6 +23,9 @@ int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, 
 int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
 		    const struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err) COP_CHECKED;
 
+/* Whether a cell reads the dense run's checkpoint of step 0, whatever its reset point. */
+bool cop_ticket_needs_first(const struct cop_point *p);
+
 /* How cell `p` is trained: with the seeds of its child, and after its end where it is fine-tuned. */
 struct cop_train_config cop_ticket_training(const struct cop_run *r, const struct cop_point *p);
 

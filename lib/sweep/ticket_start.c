@@ -7,6 +7,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+bool cop_ticket_needs_first(const struct cop_point *p)
+{
+	return cop_criterion_needs((enum cop_criterion)p->criterion).first || p->retrain == COP_RETRAIN_REINIT_SIGN;
+}
+
 int64_t cop_ticket_step(const struct cop_point *p, int64_t total_steps)
 {
 	switch ((enum cop_retrain)p->retrain) {
@@ -33,7 +38,7 @@ struct cop_train_config cop_ticket_training(const struct cop_run *r, const struc
 		e, &(struct cop_worker){.replicate = p->replicate, .child = p->child});
 	if (p->retrain == COP_RETRAIN_FINE_TUNE) {
 		c.more_steps = r->total_steps - p->reset_step;
-		c.more_lr = e->sweep.fine_tune_lr;
+		c.more_lr = e->sweep.fine_tune_lr * (e->train.scale_lr ? (double)e->train.ranks : 1);
 	}
 	return c;
 }

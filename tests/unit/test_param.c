@@ -333,6 +333,37 @@ static void test_allocation(void **state)
 	refused("{\"sweep\": {\"scope\": \"most\"}}", NULL, "global|layer|uniform|erk");
 }
 
+/* Ways to retrain, controls, and the seeds that vary. */
+static void test_ways(void **state)
+{
+	(void)state;
+	struct cop_experiment e;
+	struct cop_err err;
+	char first[COP_HASH_TEXT], second[COP_HASH_TEXT];
+	refused("{\"sweep\": {\"retrain\": [\"rewind\", \"rewind\"]}}", NULL, "'sweep.retrain' holds 'rewind' twice");
+	refused("{\"sweep\": {\"retrain\": \"rewound\"}}", NULL,
+		"'sweep.retrain' is 'rewound', but must be one of rewind|");
+	refused("{\"sweep\": {\"retrain\": []}}", NULL, "'sweep.criterion' and 'sweep.retrain' need one word at least");
+	refused("{\"sweep\": {\"controls\": [\"rewind\"]}}", NULL,
+		"'rewind' is in 'sweep.retrain' and in 'sweep.controls'");
+	refused("{\"sweep\": {\"rounds\": 2, \"quantiles\": [0.2], \"retrain\": [\"rewind\", \"random\"]}}", NULL,
+		"with 'sweep.rounds' 'shuffle' and 'random' go into 'sweep.controls'");
+	refused("{\"sweep\": {\"replicates\": 2, \"vary\": []}}", NULL, "'sweep.vary' is empty, so all 2 replicates");
+	assert_int_equal(
+		load(&e, "{\"sweep\": {\"rounds\": 2, \"quantiles\": [0.2], \"controls\": \"random\"}}", NULL, &err),
+		0);
+	assert_true(e.sweep.controls.n == 1 && e.sweep.controls.v[0] == COP_RETRAIN_RANDOM);
+	cop_experiment_release(&e);
+	/* the same seeds in another order are the same experiment, and so are all of them and the default */
+	assert_int_equal(load(&e, "{}", NULL, &err), 0);
+	cop_experiment_hash(&e, first);
+	cop_experiment_release(&e);
+	assert_int_equal(load(&e, "{}", "sweep.vary=[\"augment\", \"init\", \"order\"]", &err), 0);
+	cop_experiment_hash(&e, second);
+	assert_string_equal(first, second);
+	cop_experiment_release(&e);
+}
+
 static void test_help(void **state)
 {
 	(void)state;
@@ -439,9 +470,9 @@ int main(void)
 		cmocka_unit_test(test_file_errors), cmocka_unit_test(test_set_errors),
 		cmocka_unit_test(test_precedence),  cmocka_unit_test(test_fixed_point),
 		cmocka_unit_test(test_hash),        cmocka_unit_test(test_later),
-		cmocka_unit_test(test_training),    cmocka_unit_test(test_help),
-		cmocka_unit_test(test_required),    cmocka_unit_test(test_json),
-		cmocka_unit_test(test_allocation),
+		cmocka_unit_test(test_training),    cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_help),        cmocka_unit_test(test_required),
+		cmocka_unit_test(test_json),        cmocka_unit_test(test_allocation),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
