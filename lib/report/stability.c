@@ -6,6 +6,7 @@
 #include "report/figure_lines.h"
 
 #include <dirent.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,66 @@ static bool of_results(const struct cop_connection *c, const struct cop_results 
 	return same && has_cell(r, c->first) && has_cell(r, c->second);
 }
 
-static void add_pair(struct cop_stability *s, size_t *cap, const char *path, const struct cop_results *r)
+/* Whether a cell's weights are still those that were measured; where they cannot be read nobody knows better. */
+static bool has_weights(const char *run, int64_t index, const char *digest)
+{
+	struct cop_h5 *f;
+	char now[COP_TEXT] = "";
+	char *path = cop_xasprintf("%s/cells/%06" PRId64 ".h5", run, index);
+	bool same = true;
+	if (cop_h5_open(&f, path, COP_CELL_FORMAT, NULL) == 0) {
+		same = cop_connect_digest(f, now, NULL) != 0 || strcmp(now, digest) == 0;
+		cop_h5_close(f);
+	}
+	free(path);
+	return same;
+}
+
+static bool is_current(const struct cop_connection *c, const char *run)
+{
+	if (has_weights(run, c->first, c->first_digest) && has_weights(run, c->second, c->second_digest))
+		return true;
+	cop_warn("cell %" PRId64 " or %" PRId64
+		 " was computed anew since the line between them was measured: it is not in "
+		 "the report ('coppice connect' measures it again)",
+		 c->first, c->second);
+	return false;
+}
+
+static bool same_kind(const struct cop_connection *a, const struct cop_connection *b)
+{
+	return strcmp(a->statistics, b->statistics) == 0 && a->batches == b->batches && a->points == b->points;
+}
+
+/* Lines that were measured in another way than most do not go into one mean with them. */
+static void keep_most(struct cop_connected *pairs)
+{
+	size_t best = 0, most = 0, kept = 0;
+	for (size_t i = 0; i < pairs->n; i++) {
+		size_t n = 0;
+		for (size_t k = 0; k < pairs->n; k++)
+			n += same_kind(&pairs->pair[i], &pairs->pair[k]);
+		if (n > most) {
+			most = n;
+			best = i;
+		}
+	}
+	if (most == pairs->n)
+		return;
+	cop_warn("%zu of %zu lines were measured with other points or statistics than most and are not in the report: "
+		 "'coppice connect' measures them again",
+		 pairs->n - most, pairs->n);
+	struct cop_connection like = pairs->pair[best];
+	for (size_t i = 0; i < pairs->n; i++)
+		if (same_kind(&pairs->pair[i], &like))
+			pairs->pair[kept++] = pairs->pair[i];
+		else
+			cop_connection_release(&pairs->pair[i]);
+	pairs->n = kept;
+}
+
+static void add_pair(struct cop_stability *s, size_t *cap, const char *run, const char *path,
+		     const struct cop_results *r)
 {
 	struct cop_connection c;
 	struct cop_err err;
@@ -38,7 +98,7 @@ static void add_pair(struct cop_stability *s, size_t *cap, const char *path, con
 		cop_warn("%s: it is not in the report", err.msg);
 		return;
 	}
-	if (!of_results(&c, r)) {
+	if (!of_results(&c, r) || !is_current(&c, run)) {
 		cop_connection_release(&c);
 		return;
 	}
@@ -80,7 +140,7 @@ void cop_stability_read(struct cop_stability *s, const char *run, const struct c
 	int n = scandir(folder, &name, is_hdf5, alphasort);
 	for (int i = 0; i < n; i++) {
 		char *path = cop_xasprintf("%s/%s", folder, name[i]->d_name);
-		add_pair(s, &cap, path, r);
+		add_pair(s, &cap, run, path, r);
 		free(path);
 		free(name[i]);
 	}
@@ -88,6 +148,7 @@ void cop_stability_read(struct cop_stability *s, const char *run, const struct c
 	free(folder);
 	if (!s->pairs.n)
 		return;
+	keep_most(&s->pairs);
 	qsort(s->pairs.pair, s->pairs.n, sizeof(*s->pairs.pair), by_place);
 	cop_connect_places(&s->pairs, &s->place, &s->n);
 }

@@ -92,3 +92,23 @@ figure "instability, the dense network's and the tickets', with intervals" "Inst
 figure "children but the first are in no map" "Accuracy of every ticket" 4 0 0 0 0 0
 head -c 2000 connected/connect/000000-000001.h5 >cut && mv cut connected/connect/000000-000001.h5
 expect "a damaged line is passed over, with a warning" 0 "000000-000001.h5.*it is not in the report" coppice report connected
+cp connected/connect/000002-000003.h5 three
+coppice connect connected --points 4 >/dev/null 2>&1
+mv three connected/connect/000002-000003.h5
+expect "a line that was measured otherwise than the rest goes into no mean" 0 "^coppice: warning: 1 of 8 lines were measured with other points" \
+	coppice report connected
+coppice connect connected --points 4 >/dev/null 2>&1
+coppice plan e.json -o other --set train.seeds.order=9 --no-timing >/dev/null 2>&1 && coppice submit other --local >/dev/null 2>&1
+if has_python; then
+	"$PYTHON" - <<'END'
+import h5py
+with h5py.File("connected/cells/000003.h5", "r+") as f, h5py.File("other/cells/000003.h5") as o:
+    for g in ("params", "buffers"):
+        if g in f:
+            del f[g]
+            o.copy(g, f)
+END
+	expect "a line between weights that are no longer there is told of" 0 "cell 2 or 3 was computed anew" coppice report connected
+else
+	skip "a line between weights that are no longer there is told of" "no h5py"
+fi
