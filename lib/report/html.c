@@ -278,12 +278,19 @@ static void add_variants(struct page *p, size_t reset)
 	free(part);
 }
 
+/* The reset point of the best cell of all variants; 0 where nothing is finished. */
+static size_t best_reset(const struct cop_grid *g)
+{
+	struct cop_grid best = cop_grid_show(g, cop_grid_best_variant(g));
+	return g->nr ? best.best % g->nr : 0;
+}
+
 /* At each reset point, of many at the first, the last and the best cell's. */
 static void compare_variants(struct page *p)
 {
 	const struct cop_grid *g = p->g;
 	for (size_t k = 0; k < g->nr && has_variants(p); k++)
-		if (g->nr <= RESETS_COMPARED || k == 0 || k == g->nr - 1 || k == g->best % g->nr)
+		if (g->nr <= RESETS_COMPARED || k == 0 || k == g->nr - 1 || k == best_reset(g))
 			add_variants(p, k);
 }
 
@@ -324,7 +331,7 @@ static void add_early(struct page *p)
 	struct cop_str svg = {0}, caption = {0};
 	struct cop_early e;
 	cop_early_init(&e, p->r, p->g);
-	size_t reset = p->g->nr ? p->g->best % p->g->nr : 0; /* of several variants: the best cell's */
+	size_t reset = best_reset(p->g);
 	char *part = has_variants(p) && p->g->nr ? cop_xasprintf("reset to %s", p->g->reset[reset].name)
 						 : cop_xstrdup("");
 	cop_figure_early(&svg, &e, reset, false);

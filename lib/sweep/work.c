@@ -19,9 +19,9 @@ static void epoch_ended(const struct cop_trainer *t, void *user)
 	if (t->data->validation.n)
 		snprintf(validation, sizeof(validation), ", validation top-1 %.2f%%", 100 * row[COP_HISTORY_VAL_TOP1]);
 	char data[COP_DATA_NOTE];
-	cop_info("%s: epoch %g of %lld, loss %.4f%s, %.0f images/s%s", w->what, row[COP_HISTORY_EPOCH],
-		 (long long)t->config->epochs, row[COP_HISTORY_TRAIN_LOSS], validation, cop_trainer_speed(t),
-		 cop_trainer_data_note(t, data));
+	cop_info("%s: epoch %g of %g, loss %.4f%s, %.0f images/s%s", w->what, row[COP_HISTORY_EPOCH],
+		 (double)t->total_steps / (double)t->steps_per_epoch, row[COP_HISTORY_TRAIN_LOSS], validation,
+		 cop_trainer_speed(t), cop_trainer_data_note(t, data));
 }
 
 /* Says that this process has the work now, and makes sure that it is not done by then. */
