@@ -114,10 +114,7 @@ static int load_progress(struct cop_trainer *t, struct progress *p, struct cop_e
 	if (!rc && cop_h5_has_attr(f, "/", "whole_layers"))
 		rc = cop_h5_get_str(f, "/", "whole_layers", &p->whole, err);
 	cop_h5_close(f);
-	int64_t fresh = t->fresh; /* as the work began, which the file is a later state of */
-	rc = rc ? rc : cop_trainer_rewind(t, &p->checkpoint, NULL, err);
-	t->fresh = fresh;
-	return rc;
+	return rc ? rc : cop_trainer_take_over(t, &p->checkpoint, err);
 }
 
 static void take_sums(struct cop_trainer *t, const double sum[SUMS])

@@ -200,7 +200,7 @@ static void apply_mask(struct cop_trainer *t)
 	}
 }
 
-static int take_over(struct cop_trainer *t, const struct cop_checkpoint *c, struct cop_err *err)
+int cop_trainer_take_over(struct cop_trainer *t, const struct cop_checkpoint *c, struct cop_err *err)
 {
 	const struct cop_graph *g = &t->net.graph;
 	if (!cop_layout_same(&c->params, &g->params) || !cop_layout_same(&c->buffers, &g->buffers))
@@ -238,27 +238,36 @@ int cop_trainer_put(struct cop_trainer *t, const struct cop_layout *l, const flo
 	return 0;
 }
 
-int cop_trainer_cut(struct cop_trainer *t, const uint8_t *mask, struct cop_err *err)
+/* A mask that was checked. */
+static void cut(struct cop_trainer *t, const uint8_t *mask)
 {
-	int rc = cop_survival_check(&t->net, mask, err);
-	if (rc)
-		return rc;
 	cop_on_survivors_release(t); /* of another mask */
 	free(t->mask);
 	t->mask = cop_xmalloc(t->net.graph.params.total);
 	memcpy(t->mask, mask, t->net.graph.params.total);
 	apply_mask(t);
 	changed(t);
-	return 0;
+}
+
+int cop_trainer_cut(struct cop_trainer *t, const uint8_t *mask, struct cop_err *err)
+{
+	int rc = cop_survival_check(&t->net, mask, err);
+	if (!rc)
+		cut(t, mask);
+	return rc;
 }
 
 int cop_trainer_rewind(struct cop_trainer *t, const struct cop_checkpoint *c, const uint8_t *mask, struct cop_err *err)
 {
 	int rc = mask ? cop_survival_check(&t->net, mask, err) : 0;
 	if (!rc)
-		rc = take_over(t, c, err);
+		rc = cop_trainer_take_over(t, c, err);
+	if (rc)
+		return rc;
 	t->fresh = 0;
-	return rc || !mask ? rc : cop_trainer_cut(t, mask, err);
+	if (mask)
+		cut(t, mask);
+	return 0;
 }
 
 struct cop_checkpoint cop_trainer_checkpoint(const struct cop_trainer *t)

@@ -17,6 +17,9 @@ struct cop_update {
 };
 void cop_trainer_update(const struct cop_trainer *t, const struct cop_update *u);
 
+/* As cop_trainer_rewind without a mask, but from a later state of what the trainer began with: `fresh` stays. */
+int cop_trainer_take_over(struct cop_trainer *t, const struct cop_checkpoint *c, struct cop_err *err) COP_CHECKED;
+
 /* What steps go on from: the trainer's arrays, or those of the network reduced to its mask. */
 struct cop_numbers {
 	size_t n; /* of parameters */
