@@ -78,6 +78,19 @@ void cop_mask_set_release(struct cop_mask_set *s)
 	*s = (struct cop_mask_set){0};
 }
 
+size_t cop_mask_set_find_last(const struct cop_mask_set *s)
+{
+	size_t i = 0, bytes = s->word[s->layout.n] * sizeof(**s->bits);
+	while (i + 1 < s->n && memcmp(s->bits[i], s->bits[s->n - 1], bytes) != 0)
+		i++;
+	return i;
+}
+
+void cop_mask_set_drop(struct cop_mask_set *s)
+{
+	free(s->bits[--s->n]);
+}
+
 /* Adds to both[j], for j = 0..i, the weights that masks i and j share among `words` words from `at`. */
 COP_CLONES static void count_row(uint64_t *const *bits, size_t i, size_t at, size_t words, uint64_t *both)
 {

@@ -25,6 +25,11 @@ int cop_mask_set_add(struct cop_mask_set *s, const struct cop_layout *l, const u
 	COP_CHECKED;
 void cop_mask_set_release(struct cop_mask_set *s); /* {0} is allowed */
 
+/* The first mask that is equal to the last one, which is n - 1 where it is like no other; and without the last one.
+   n > 0. */
+size_t cop_mask_set_find_last(const struct cop_mask_set *s);
+void cop_mask_set_drop(struct cop_mask_set *s);
+
 /*
  * both: (n, n), becomes the number of weights that masks i and j both keep, of tensor `tensor` of the set's layout, or
  * of all where it is layout.n; so both[i * n + i] is what mask i keeps.

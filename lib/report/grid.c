@@ -285,3 +285,37 @@ double cop_grid_scale(const struct cop_grid *g, double v)
 	double range = g->high - g->low;
 	return range > 0 ? fmin(1, fmax(0, (v - g->low) / range)) : 1;
 }
+
+/* Of the variant that is shown the sparsest place within COP_TICKET_BELOW of the dense network, the best of equals; nq
+   * nr: none. */
+static size_t find_ticket_shown(const struct cop_grid *g)
+{
+	size_t found = g->nq * g->nr;
+	for (size_t i = found; i-- > 0;) {
+		if (!g->top1[i].n || !(g->top1[i].mean >= g->dense.mean - COP_TICKET_BELOW))
+			continue;
+		bool same_row = found < g->nq * g->nr && found / g->nr == i / g->nr;
+		if (found == g->nq * g->nr || (same_row && g->top1[i].mean >= g->top1[found].mean))
+			found = i;
+	}
+	return found;
+}
+
+size_t cop_grid_ticket(const struct cop_grid *g, struct cop_grid *shown)
+{
+	size_t found = g->nq * g->nr;
+	*shown = *g;
+	for (size_t v = 0; v < g->variants.n; v++) {
+		struct cop_grid here = cop_grid_show(g, v);
+		size_t at = find_ticket_shown(&here);
+		if (at == g->nq * g->nr)
+			continue;
+		bool same_row = found < g->nq * g->nr && at / g->nr == found / g->nr;
+		if (found == g->nq * g->nr || at / g->nr > found / g->nr ||
+		    (same_row && here.top1[at].mean > shown->top1[found].mean)) {
+			found = at;
+			*shown = here;
+		}
+	}
+	return found;
+}

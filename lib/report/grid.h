@@ -69,6 +69,15 @@ const char *cop_grid_name(const struct cop_grid *g);
 /* The variant with the best place of all; the first where nothing is finished. */
 size_t cop_grid_best_variant(const struct cop_grid *g);
 
+/* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
+#define COP_TICKET_BELOW 0.005
+
+/*
+ * The place of the sparsest winning ticket of all variants, the best of equals; nq * nr where there is none. *shown
+ * becomes the grid with its variant shown.
+ */
+size_t cop_grid_ticket(const struct cop_grid *g, struct cop_grid *shown);
+
 const struct cop_spread *cop_grid_at(const struct cop_grid *g, size_t quantile, size_t reset);
 
 /* Where `v` lies between low and high, in [0,1]; 1 where they are equal. */

@@ -19,9 +19,6 @@
 #include <string.h>
 #include <time.h>
 
-/* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
-#define TICKET_BELOW 0.005
-
 enum { OPEN_TABLE_ROWS = 120, HOSTS_SHOWN = 4, WIDE_RESETS = 6, WIDE_LAYERS_CELLS = 5, RESETS_COMPARED = 3 };
 
 struct page {
@@ -106,41 +103,6 @@ static void add_place(struct page *p, const struct cop_grid *g, size_t place)
 	}
 }
 
-/* Of the variant that is shown the sparsest place within TICKET_BELOW of the dense network, the best of equals; nq *
-   nr: none. */
-static size_t find_ticket_shown(const struct cop_grid *g)
-{
-	size_t found = g->nq * g->nr;
-	for (size_t i = found; i-- > 0;) {
-		if (!g->top1[i].n || !(g->top1[i].mean >= g->dense.mean - TICKET_BELOW))
-			continue;
-		bool same_row = found < g->nq * g->nr && found / g->nr == i / g->nr;
-		if (found == g->nq * g->nr || (same_row && g->top1[i].mean >= g->top1[found].mean))
-			found = i;
-	}
-	return found;
-}
-
-/* The same of all variants: *shown becomes the grid with that one shown. */
-static size_t find_ticket(const struct cop_grid *g, struct cop_grid *shown)
-{
-	size_t found = g->nq * g->nr;
-	*shown = *g;
-	for (size_t v = 0; v < g->variants.n; v++) {
-		struct cop_grid here = cop_grid_show(g, v);
-		size_t at = find_ticket_shown(&here);
-		if (at == g->nq * g->nr)
-			continue;
-		bool same_row = found < g->nq * g->nr && at / g->nr == found / g->nr;
-		if (found == g->nq * g->nr || at / g->nr > found / g->nr ||
-		    (same_row && here.top1[at].mean > shown->top1[found].mean)) {
-			found = at;
-			*shown = here;
-		}
-	}
-	return found;
-}
-
 static void add_time(struct page *p)
 {
 	double seconds = 0;
@@ -178,7 +140,7 @@ static void add_facts(struct page *p)
 	char count[COP_NUMBER_TEXT];
 	const struct cop_results *r = p->r;
 	struct cop_grid best = cop_grid_show(p->g, cop_grid_best_variant(p->g)), ticket;
-	size_t ticket_place = find_ticket(p->g, &ticket);
+	size_t ticket_place = cop_grid_ticket(p->g, &ticket);
 	cop_str_add(&p->b, "<dl class=\"facts\">\n");
 	begin_fact(p, "Cells finished");
 	cop_str_addf(&p->b, "%zu of %zu</dd>", r->ncells, r->ncells + r->nmissing);
@@ -396,6 +358,22 @@ static void add_stability(struct page *p, const struct cop_stability *s)
 		"intervals.");
 }
 
+static void add_overlaps(struct page *p, const struct cop_overlaps *o)
+{
+	enum { WIDE = 8 };
+	struct cop_str svg = {0};
+	char *part = cop_xasprintf("quantile %.6g", o->quantile);
+	char *caption = cop_xasprintf(
+		"The share of the weights of one mask that the other keeps, too; %.2f is what masks that keep weights "
+		"at "
+		"random have in common. Masks that are equal are drawn once, with the first cell's name.%s",
+		o->chance, o->more ? " <code>coppice mask compare</code> has those that find no place here." : "");
+	cop_figure_overlaps(&svg, o);
+	add_figure(p, o->n > WIDE ? "wide" : "", "What tickets have in common", part, &svg, caption);
+	free(caption);
+	free(part);
+}
+
 static void add_missing(struct page *p)
 {
 	const struct cop_results *r = p->r;
@@ -518,14 +496,14 @@ static void add_collapse(struct page *p)
 	cop_collapse_release(&c);
 }
 
-char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const struct cop_stability *s,
-		    const char *when)
+char *cop_html_text(const struct cop_html_parts *of, const char *when)
 {
+	const struct cop_grid *g = of->grid;
 	size_t v = 0;
 	while (v < g->variants.n && g->table[v].best == g->nq * g->nr)
 		v++;
 	struct cop_grid shown = cop_grid_show(g, v < g->variants.n ? v : 0);
-	struct page p = {.r = r, .g = &shown};
+	struct page p = {.r = of->results, .g = &shown};
 	add_head(&p, when);
 	add_facts(&p);
 	cop_str_add(&p.b, "<div class=\"figures\">\n");
@@ -535,8 +513,10 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	add_early(&p);
 	add_curves(&p);
 	add_layers(&p);
-	if (s)
-		add_stability(&p, s);
+	if (of->overlaps)
+		add_overlaps(&p, of->overlaps);
+	if (of->stability)
+		add_stability(&p, of->stability);
 	cop_str_add(&p.b, "</div>\n");
 	add_missing(&p);
 	cop_speed_html(&p.b, g);
@@ -549,15 +529,14 @@ char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const
 	return cop_str_take(&p.b);
 }
 
-int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g,
-		   const struct cop_stability *s, struct cop_err *err)
+int cop_html_write(const char *path, const struct cop_html_parts *of, struct cop_err *err)
 {
 	char when[64] = "";
 	time_t now = time(NULL);
 	struct tm tm;
 	if (localtime_r(&now, &tm))
 		strftime(when, sizeof(when), "%-d %B %Y, %H:%M %Z", &tm);
-	char *text = cop_html_text(r, g, s, when);
+	char *text = cop_html_text(of, when);
 	int rc = cop_write_file(path, text, strlen(text), err);
 	free(text);
 	return rc;

@@ -5,14 +5,21 @@
 #ifndef COP_REPORT_HTML_H
 #define COP_REPORT_HTML_H
 
+#include "report/overlaps.h"
 #include "report/stability.h"
 
-/* The page as text, the caller frees. s: NULL where nothing is known; `when`: the date to show. */
-char *cop_html_text(const struct cop_results *r, const struct cop_grid *g, const struct cop_stability *s,
-		    const char *when);
+/* What a page shows; the last two are NULL where nothing is known. */
+struct cop_html_parts {
+	const struct cop_results *results;
+	const struct cop_grid *grid;
+	const struct cop_stability *stability;
+	const struct cop_overlaps *overlaps;
+};
+
+/* The page as text, the caller frees; `when`: the date to show. */
+char *cop_html_text(const struct cop_html_parts *of, const char *when);
 
 /* Writes it atomically, dated now. COP_EFAILED. */
-int cop_html_write(const char *path, const struct cop_results *r, const struct cop_grid *g,
-		   const struct cop_stability *s, struct cop_err *err) COP_CHECKED;
+int cop_html_write(const char *path, const struct cop_html_parts *of, struct cop_err *err) COP_CHECKED;
 
 #endif

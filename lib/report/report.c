@@ -85,8 +85,10 @@ static cJSON *grid_json(const struct cop_grid *g)
 	return json;
 }
 
-static void print_json(const struct cop_results *r, const struct cop_grid *g, const struct cop_usage *u, FILE *out)
+static void print_json(const struct cop_html_parts *of, const struct cop_usage *u, FILE *out)
 {
+	const struct cop_results *r = of->results;
+	const struct cop_grid *g = of->grid;
 	cJSON *json = cJSON_CreateObject();
 	struct cop_early e;
 	cop_early_init(&e, r, g);
@@ -98,6 +100,7 @@ static void print_json(const struct cop_results *r, const struct cop_grid *g, co
 	cop_collapse_init(&c, r, g);
 	cJSON_AddItemToObject(json, "collapsed", cop_collapse_json(&c));
 	cop_collapse_release(&c);
+	cJSON_AddItemToObject(json, "overlaps", cop_overlaps_json(of->overlaps));
 	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
 	char *text = cJSON_Print(json);
 	fprintf(out, "%s\n", text ? text : "null");
@@ -136,10 +139,15 @@ static int report_results(const char *run, const char *results, const char *html
 {
 	struct cop_grid g;
 	struct cop_usage u;
+	struct cop_stability s;
+	struct cop_overlaps overlaps;
 	cop_grid_init(&g, r);
 	cop_usage_init(&u, r);
+	cop_stability_read(&s, run, r);
+	cop_overlaps_read(&overlaps, run, r, &g);
+	const struct cop_html_parts parts = {r, &g, &s, &overlaps};
 	if (o->json)
-		print_json(r, &g, &u, out);
+		print_json(&parts, &u, out);
 	else {
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));
@@ -147,10 +155,9 @@ static int report_results(const char *run, const char *results, const char *html
 		cop_speed_print(&g, out);
 		print_collapse(r, &g, out);
 	}
-	struct cop_stability s;
-	cop_stability_read(&s, run, r);
-	int rc = cop_html_write(html, r, &g, &s, err);
+	int rc = cop_html_write(html, &parts, err);
 	cop_stability_release(&s);
+	cop_overlaps_release(&overlaps);
 	if (!rc && o->svg)
 		rc = write_svg(o->svg, &g, err);
 	cop_grid_release(&g);

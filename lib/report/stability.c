@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "report/figure_lines.h"
+#include "sweep/run.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -36,7 +37,7 @@ static bool has_weights(const char *run, int64_t index, const char *digest)
 {
 	struct cop_h5 *f;
 	char now[COP_TEXT] = "";
-	char *path = cop_xasprintf("%s/cells/%06" PRId64 ".h5", run, index);
+	char *path = cop_cell_path(run, index);
 	bool same = true;
 	if (cop_h5_open(&f, path, COP_CELL_FORMAT, NULL) == 0) {
 		same = cop_connect_digest(f, now, NULL) != 0 || strcmp(now, digest) == 0;

@@ -148,9 +148,14 @@ char *cop_run_dense_result(const struct cop_run *r, int64_t replicate)
 	return cop_xasprintf("%s/dense/%" PRId64 "/result.h5", r->path, replicate);
 }
 
+char *cop_cell_path(const char *run, int64_t index)
+{
+	return cop_xasprintf("%s/cells/%06" PRId64 ".h5", run, index);
+}
+
 char *cop_run_cell(const struct cop_run *r, int64_t index)
 {
-	return cop_xasprintf("%s/cells/%06" PRId64 ".h5", r->path, index);
+	return cop_cell_path(r->path, index);
 }
 
 char *cop_run_progress(const struct cop_run *r, bool dense, int64_t number)

@@ -37,6 +37,7 @@ char *cop_run_checkpoint(const struct cop_run *r, int64_t replicate, int64_t ste
 char *cop_run_final(const struct cop_run *r, int64_t replicate);
 char *cop_run_dense_result(const struct cop_run *r, int64_t replicate);
 char *cop_run_cell(const struct cop_run *r, int64_t index);
+char *cop_cell_path(const char *run, int64_t index); /* the same, of a run that is not open */
 char *cop_run_progress(const struct cop_run *r, bool dense, int64_t number);
 char *cop_run_state(const struct cop_run *r, bool dense, int64_t number);
 

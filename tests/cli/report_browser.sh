@@ -57,12 +57,12 @@ cat >figures.html <<'HTML'
 <script>onload = () => { const d = document.getElementById("f").contentDocument;
 const of = (f, ...what) => what.map(w => f.querySelectorAll(w).length).join(" ");
 document.getElementById("p").textContent = [...d.querySelectorAll("figure")].map(f => (f.querySelector("h2") || f).textContent + "|" +
-	of(f, "rect.cell", "g.series", "g.series.dashed", "path.mark", "path.bar", "rect.band")).join("\n") + "\n"; }</script></body>
+	of(f, "rect.cell", "g.series", "g.series.dashed", "path.mark", "path.bar", "rect.band", "rect.pair")).join("\n") + "\n"; }</script></body>
 HTML
 show --allow-file-access-from-files --dump-dom "file://$PWD/figures.html" >page.dom 2>log
 check "no complaint on the console about it" bash -c '! grep -i "console" log'
-figure() { # figure NAME HEADING CELLS SERIES DASHED MARKS BARS BANDS
-	check "$1" test "$(grep -cE "(^|>)$2\|$3 $4 $5 $6 $7 $8$" page.dom)" -eq 1
+figure() { # figure NAME HEADING CELLS SERIES DASHED MARKS BARS BANDS [PAIRS]
+	check "$1" test "$(grep -cE "(^|>)$2\|$3 $4 $5 $6 $7 $8 ${9:-0}$" page.dom)" -eq 1
 }
 for c in magnitude random; do
 	for t in rewind reinit shuffle; do
@@ -75,6 +75,24 @@ done
 figure "the reset points of the first" "Accuracy against sparsity: magnitude, rewind" 0 2 0 6 4 1
 figure "early stops" "Early stop: reset to [01]ep" 0 6 4 18 12 1
 figure "accuracy there" "Accuracy at early stop: reset to [01]ep" 0 6 4 18 12 1
+# of two replicates: what two criteria leave, and that shuffled; the reset point and the weights change no mask here
+figure "masks each with each, equal ones once" "What tickets have in common: quantile 0.[59]" 0 0 0 0 0 0 64
+if has_python; then
+	coppice report swept --json >report.json
+	quantile=$("$PYTHON" -c 'import json; print(json.load(open("report.json"))["overlaps"]["quantile"])')
+	coppice mask compare swept --quantile "$quantile" --json >masks.json
+	"$PYTHON" - <<'END' && ok "and 'mask compare' says the same of them" || no "overlaps of the report"
+import json
+page, all = json.load(open("report.json"))["overlaps"], json.load(open("masks.json"))[0]
+at = {m["cell"]: i for i, m in enumerate(all["masks"])}
+cells = [m["cell"] for m in page["masks"]]
+assert page["overlap"] == [[all["overlap"][at[a]][at[b]] for b in cells] for a in cells]
+assert sum(m["others"] + 1 for m in page["masks"]) == len(all["masks"]) == 24
+assert abs(page["chance"] - (1 - page["quantile"])) < 1e-3
+END
+else
+	skip "overlaps of the report against 'mask compare'" "no python"
+fi
 
 # children, and the lines between them
 cat >e.json <<'END'

@@ -204,7 +204,7 @@ static void test_little(void **state)
 	cJSON *json = cop_early_json(&e);
 	assert_int_equal(cJSON_GetArraySize(json), 0);
 	cJSON_Delete(json);
-	char *page = cop_html_text(&r, &g, NULL, "");
+	char *page = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, "");
 	assert_null(strstr(page, "Early stop<"));
 	free(page);
 	cop_early_release(&e);
@@ -220,7 +220,7 @@ static void test_little(void **state)
 			row[COP_HISTORY_STEP] = row[COP_HISTORY_TEST_TOP1] = row[COP_HISTORY_VAL_TOP1] = odd[i];
 		}
 		cop_grid_init(&g, &r);
-		page = cop_html_text(&r, &g, NULL, "");
+		page = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, "");
 		assert_int_equal(count(page, "<h2>Early stop</h2>"), 1);
 		assert_int_equal(count(page, "class=\"bar\""), 0);
 		assert_int_equal(count(page, "class=\"band\""), 0);

@@ -71,6 +71,35 @@ static void check_tensor(const struct cop_mask_set *s, const struct cop_layout *
 		}
 }
 
+/* The tensors' order does not matter, a single weight does. */
+static void test_equal_masks(void **state)
+{
+	(void)state;
+	struct cop_layout l, turned;
+	struct cop_mask_set s = {0};
+	struct cop_err err = {0};
+	make_layout(&l, false);
+	make_layout(&turned, true);
+	uint8_t *mask = cop_xcalloc(l.total, 1), *same = cop_xcalloc(turned.total, 1);
+	fill(&l, mask, 5);
+	carry(&l, mask, &turned, same);
+	assert_int_equal(cop_mask_set_add(&s, &l, mask, &err), 0);
+	assert_int_equal(cop_mask_set_find_last(&s), 0);
+	mask[l.tensor[7].offset + l.tensor[7].count - 1] ^= 1;
+	assert_int_equal(cop_mask_set_add(&s, &l, mask, &err), 0);
+	assert_int_equal(cop_mask_set_find_last(&s), 1);
+	assert_int_equal(cop_mask_set_add(&s, &turned, same, &err), 0);
+	assert_int_equal(cop_mask_set_find_last(&s), 0);
+	cop_mask_set_drop(&s);
+	assert_int_equal(s.n, 2);
+	assert_int_equal(cop_mask_set_find_last(&s), 1);
+	cop_mask_set_release(&s);
+	cop_layout_release(&l);
+	cop_layout_release(&turned);
+	free(mask);
+	free(same);
+}
+
 static void test_against_bytes(void **state)
 {
 	(void)state;
@@ -127,6 +156,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_bytes),
+		cmocka_unit_test(test_equal_masks),
 		cmocka_unit_test(test_other_networks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,7 +121,7 @@ static void test_variants_are_compared(void **state)
 					   "random, reinit"};
 	synthetic_results(&r, &want);
 	cop_grid_init(&g, &r);
-	char *page = cop_html_text(&r, &g, NULL, ""), heading[100];
+	char *page = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, ""), heading[100];
 	for (size_t v = 0; v < 4; v++) {
 		snprintf(heading, sizeof(heading), "<h2>Accuracy of every ticket: %s</h2>", maps[v]);
 		/* of the last one a replicate is missing, and two places of the other */
@@ -221,7 +221,7 @@ static void test_page_escapes_names(void **state)
 	r.experiment = cop_xstrdup("{\"a\": \"</pre><script>\"");
 	r.hash = cop_xstrdup("<script>");
 	cop_grid_init(&g, &r);
-	char *text = cop_html_text(&r, &g, NULL, "<script>");
+	char *text = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, "<script>");
 	assert_int_equal(count(text, "<script"), 0);
 	assert_true(count(text, "&lt;script") > 100);
 	/* the figures' name space is the only address, and is not fetched */
@@ -241,7 +241,7 @@ static void test_page_says_what_matters(void **state)
 	synthetic_results(&r, &usual);
 	r.missing[3] = 200;
 	cop_grid_init(&g, &r);
-	char *text = cop_html_text(&r, &g, NULL, "1 May 2030");
+	char *text = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, "1 May 2030");
 	assert_non_null(strstr(text, "<h1>usual</h1>"));
 	assert_non_null(strstr(text, "1 May 2030"));
 	assert_non_null(strstr(text, ">101 of 105<"));
@@ -261,7 +261,7 @@ static void test_strange_results(void **state)
 	struct cop_grid g;
 	struct cop_results nothing = {0};
 	cop_grid_init(&g, &nothing);
-	char *text = cop_html_text(&nothing, &g, NULL, "");
+	char *text = cop_html_text(&(struct cop_html_parts){&nothing, &g, NULL, NULL}, "");
 	assert_non_null(strstr(text, "0 of 0"));
 	assert_null(strstr(text, "nan"));
 	assert_int_equal(count(text, "<svg"), 0);
@@ -278,7 +278,7 @@ static void test_strange_results(void **state)
 			r.cell[0].history.row[k][COP_HISTORY_TRAIN_LOSS] = r.cell[0].history.row[k][COP_HISTORY_STEP] =
 				odd[i];
 		cop_grid_init(&g, &r);
-		text = cop_html_text(&r, &g, NULL, "");
+		text = cop_html_text(&(struct cop_html_parts){&r, &g, NULL, NULL}, "");
 		assert_null(strstr(text, "nan"));
 		assert_null(strstr(text, "inf,"));
 		assert_int_equal(count(text, "<svg"), count(text, "</svg>"));
