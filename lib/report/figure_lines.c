@@ -3,21 +3,26 @@
 
 #include "base/mem.h"
 #include "report/svg.h"
+#include "report/text.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { WIDTH = 480, LEFT = 48, RIGHT = 466, TOP = 34, BOTTOM = 262, LEGEND_Y = 320 };
+enum { WIDTH = 480, LEFT = 48, LEFT_COUNTS = 58, RIGHT = 466, TOP = 34, BOTTOM = 262, LEGEND_Y = 320 };
 
 /* Intervals may widen the picture by so much of what the points span: those of two replicates would flatten the rest.
  */
 #define INTERVALS_MOST 0.15
 
+/* Units of the picture from line to line, and from the first one to the last at most. */
+#define BESIDE 2.0
+#define BESIDE_MOST 12.0
+
 struct cop_line *cop_lines_add(struct cop_lines *f, const char *label, bool dashed)
 {
 	f->line = cop_grow(f->line, &f->cap, f->n + 1, sizeof(*f->line));
-	f->line[f->n] = (struct cop_line){.label = label, .dashed = dashed};
+	f->line[f->n] = (struct cop_line){.label = label, .kind = f->n, .dashed = dashed};
 	return &f->line[f->n++];
 }
 
@@ -33,6 +38,11 @@ void cop_lines_release(struct cop_lines *f)
 		free(f->line[i].at);
 	free(f->line);
 	*f = (struct cop_lines){0};
+}
+
+static int left_of(const struct cop_lines *f)
+{
+	return f->counts ? LEFT_COUNTS : LEFT;
 }
 
 static bool has_place(const struct cop_lines *f, const struct cop_line_point *p)
@@ -77,9 +87,11 @@ static bool find_axes(const struct cop_lines *f, struct cop_plot *plot)
 	widen_all(f, wide, true);
 	if (!isfinite(x[1] - x[0]) || !isfinite(y[1] - y[0]))
 		return false;
-	double span = y[1] - y[0], pad = fmax(0.06 * span, 0.05), most = INTERVALS_MOST * span;
+	double span = y[1] - y[0], pad = fmax(0.06 * span, f->counts ? 1 : 0.05), most = INTERVALS_MOST * span;
 	double low = fmax(wide[0], y[0] - most) - pad, high = fmin(wide[1], y[1] + most) + pad;
-	*plot = (struct cop_plot){.x = {x[0], x[1], LEFT, RIGHT, f->falling},
+	if (f->counts)
+		low = fmax(low, 0);
+	*plot = (struct cop_plot){.x = {x[0], x[1], left_of(f), RIGHT, f->falling},
 				  .y = {low, high, BOTTOM, TOP, false},
 				  .x_name = f->x_name,
 				  .y_name = f->y_name};
@@ -107,10 +119,20 @@ static void add_level(struct cop_str *b, const struct cop_lines *f, const struct
 	if (isfinite(f->level_half)) {
 		double top = cop_axis_at(&p->y, f->level + f->level_half);
 		double bottom = cop_axis_at(&p->y, f->level - f->level_half);
-		cop_str_addf(b, "<rect class=\"band\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/>\n", LEFT, top,
-			     RIGHT - LEFT, bottom - top);
+		cop_str_addf(b, "<rect class=\"band\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/>\n", left_of(f),
+			     top, RIGHT - left_of(f), bottom - top);
 	}
-	cop_str_addf(b, "<path class=\"reference\" d=\"M%d %.1fH%d\"/>\n", LEFT, cop_axis_at(&p->y, f->level), RIGHT);
+	cop_str_addf(b, "<path class=\"reference\" d=\"M%d %.1fH%d\"/>\n", left_of(f), cop_axis_at(&p->y, f->level),
+		     RIGHT);
+}
+
+static void add_number(struct cop_str *b, const struct cop_lines *f, double v)
+{
+	char text[COP_NUMBER_TEXT];
+	if (f->counts)
+		cop_str_add(b, cop_text_count(llround(v), text));
+	else
+		cop_str_addf(b, "%.2f", v);
 }
 
 /* On the right, where lines have fallen, and on top of those that have not. */
@@ -119,25 +141,43 @@ static void add_level_label(struct cop_str *b, const struct cop_lines *f, const 
 	struct cop_str text = {0};
 	if (!f->level_name || !isfinite(f->level))
 		return;
-	cop_str_addf(&text, "%s %.2f%s", f->level_name, f->level, f->y_unit);
+	cop_str_addf(&text, "%s ", f->level_name);
+	add_number(&text, f, f->level);
+	cop_str_add(&text, f->y_unit);
 	cop_svg_text(b, RIGHT, cop_axis_at(&p->y, f->level) - 6, "small soft end halo", text.s);
 	cop_str_release(&text);
+}
+
+/* Lines stand a little beside each other, so that their intervals do not cover one another. */
+static double x_of(const struct cop_lines *f, const struct cop_plot *p, size_t i, double x)
+{
+	double apart = fmin(BESIDE, BESIDE_MOST / (double)f->n);
+	return cop_axis_at(&p->x, x) + apart * ((double)i - ((double)f->n - 1) / 2);
+}
+
+/* Where colours begin again, another shape has them. */
+static size_t mark_of(const struct cop_lines *f, size_t i)
+{
+	size_t kind = f->line[i].kind;
+	return f->categories ? kind + kind / COP_CATEGORIES : kind;
 }
 
 static void add_point(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i, size_t k)
 {
 	const struct cop_line *l = &f->line[i];
 	const struct cop_line_point *at = &l->at[k];
-	double x = cop_axis_at(&p->x, at->x);
+	double x = x_of(f, p, i, at->x);
 	struct cop_str title = {0};
-	cop_str_addf(&title, "%s%s%s, %.3g%s: %.2f%s", f->legend, *f->legend ? " " : "", l->label, at->x, f->x_unit,
-		     at->y, f->y_unit);
+	cop_str_addf(&title, "%s%s%s, %.3g%s: ", f->legend, *f->legend ? " " : "", l->label, at->x, f->x_unit);
+	add_number(&title, f, at->y);
+	cop_str_add(&title, f->y_unit);
 	if (isfinite(at->half)) {
-		cop_str_addf(&title, " ± %.2f", at->half);
+		cop_str_add(&title, " ± ");
+		add_number(&title, f, at->half);
 		cop_str_addf(b, "<path class=\"bar\" d=\"M%.1f %.1fV%.1f\"/>\n", x,
 			     cop_axis_at(&p->y, at->y - at->half), cop_axis_at(&p->y, at->y + at->half));
 	}
-	cop_svg_mark(b, i, x, cop_axis_at(&p->y, at->y), title.s);
+	cop_svg_mark(b, mark_of(f, i), x, cop_axis_at(&p->y, at->y), title.s);
 	cop_str_release(&title);
 }
 
@@ -145,7 +185,10 @@ static void begin_series(struct cop_str *b, const struct cop_lines *f, size_t i,
 {
 	char all[64];
 	snprintf(all, sizeof(all), "%s%s", classes, f->line[i].dashed ? " dashed" : "");
-	cop_svg_series(b, all, i, f->n);
+	if (f->categories)
+		cop_svg_category(b, all, f->line[i].kind);
+	else
+		cop_svg_series(b, all, f->line[i].kind, f->n);
 }
 
 static void add_series(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i)
@@ -155,7 +198,7 @@ static void add_series(struct cop_str *b, const struct cop_lines *f, const struc
 	cop_str_add(b, "<polyline points=\"");
 	for (size_t k = 0; k < l->n; k++)
 		if (has_place(f, &l->at[k]))
-			cop_str_addf(b, "%.1f,%.1f ", cop_axis_at(&p->x, l->at[k].x), cop_axis_at(&p->y, l->at[k].y));
+			cop_str_addf(b, "%.1f,%.1f ", x_of(f, p, i, l->at[k].x), cop_axis_at(&p->y, l->at[k].y));
 	cop_str_add(b, "\"/>\n");
 	for (size_t k = 0; k < l->n; k++)
 		if (has_place(f, &l->at[k]))
@@ -165,17 +208,17 @@ static void add_series(struct cop_str *b, const struct cop_lines *f, const struc
 
 static double add_legend(struct cop_str *b, const struct cop_lines *f)
 {
-	struct cop_legend l = {.left = LEFT, .right = RIGHT, .x = LEFT, .y = LEGEND_Y};
+	struct cop_legend l = {.left = left_of(f), .right = RIGHT, .x = left_of(f), .y = LEGEND_Y};
 	double x, y;
 	if (*f->legend) {
-		cop_svg_text(b, LEFT, LEGEND_Y + 4, "soft", f->legend);
-		l.x = l.left = LEFT + 60;
+		cop_svg_text(b, l.left, LEGEND_Y + 4, "soft", f->legend);
+		l.x = l.left = l.left + 60;
 	}
 	for (size_t i = 0; i < f->n; i++) {
 		cop_legend_add(b, &l, f->line[i].label, &x, &y);
 		begin_series(b, f, i, "key");
 		cop_str_addf(b, "<path class=\"line\" d=\"M%.1f %.1fh22\"/>", x, y);
-		cop_svg_mark(b, i, x + 11, y, NULL);
+		cop_svg_mark(b, mark_of(f, i), x + 11, y, NULL);
 		cop_str_add(b, "</g>\n");
 	}
 	return l.y + COP_LEGEND_LINE;

@@ -16,6 +16,7 @@ struct cop_line_point {
 
 struct cop_line {
 	const char *label; /* the caller's */
+	size_t kind; /* its colour and mark: of its place among the lines, unless it is changed */
 	bool dashed;
 	struct cop_line_point *at; /* in the order of x as it is drawn */
 	size_t n, cap;
@@ -27,10 +28,12 @@ struct cop_lines {
 	const char *x_unit, *y_unit; /* behind the numbers of a mark's title: " % left" */
 	const char *legend;          /* before the labels, there and in titles: "reset to"; "": nothing */
 	const char *classes;         /* of each line's group */
-	bool falling;                /* x is on a logarithmic scale and decreases; x <= 0 has no place */
-	double floor;                /* what lies below is out of sight; -INFINITY: nothing is */
-	const char *level_name;      /* NULL: there is no level */
-	double level, level_half;    /* dashed, its interval behind it */
+	bool categories;             /* lines are of different kinds: colours that stand apart, not along a scale */
+	bool counts;              /* y is a whole number of something, not below 0; else two digits behind the point */
+	bool falling;             /* x is on a logarithmic scale and decreases; x <= 0 has no place */
+	double floor;             /* what lies below is out of sight; -INFINITY: nothing is */
+	const char *level_name;   /* NULL: there is no level */
+	double level, level_half; /* dashed, its interval behind it */
 	struct cop_line *line;
 	size_t n, cap;
 };

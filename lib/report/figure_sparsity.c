@@ -57,6 +57,7 @@ void cop_figure_variants(struct cop_str *b, const struct cop_grid *g, size_t res
 		     : "test top-1 against weights left, a line for each way to cut or retrain";
 	f.legend = "";
 	f.classes = "series variant";
+	f.categories = true;
 	for (size_t v = 0; v < g->variants.n; v++) {
 		struct cop_grid shown = cop_grid_show(g, v);
 		add(&f, &shown, reset, g->variants.v[v].name, g->variants.v[v].control);

@@ -287,7 +287,7 @@ double cop_grid_scale(const struct cop_grid *g, double v)
 }
 
 /* Of the variant that is shown the sparsest place within COP_TICKET_BELOW of the dense network, the best of equals; nq
-   * nr: none. */
+ * nr: none. */
 static size_t find_ticket_shown(const struct cop_grid *g)
 {
 	size_t found = g->nq * g->nr;

@@ -31,15 +31,34 @@ static struct cop_rgb from_oklab(double lightness, double a, double b)
 	};
 }
 
+static struct cop_rgb from_hue(double lightness, double chroma, double degrees)
+{
+	double hue = degrees * acos(-1) / 180;
+	return from_oklab(lightness, chroma * cos(hue), chroma * sin(hue));
+}
+
+struct cop_rgb cop_category(size_t i, bool dark)
+{
+	/* blue, vermilion, green, purple, orange, sky blue, grey */
+	static const struct {
+		double lightness, chroma, hue;
+	} kinds[COP_CATEGORIES] = {
+		{0.50, 0.130, 248}, {0.62, 0.170, 45},  {0.57, 0.120, 165}, {0.50, 0.140, 345},
+		{0.66, 0.130, 75},  {0.66, 0.100, 230}, {0.45, 0, 0},
+	};
+	size_t k = i % COP_CATEGORIES;
+	return from_hue(kinds[k].lightness + (dark ? 0.16 : 0), kinds[k].chroma, kinds[k].hue);
+}
+
 struct cop_rgb cop_palette(double t)
 {
 	double at = (t > 0 ? (t < 1 ? t : 1) : 0) * (NPOINTS - 1);
 	size_t i = at < NPOINTS - 2 ? (size_t)at : NPOINTS - 2;
-	double f = at - (double)i, degree = acos(-1) / 180;
+	double f = at - (double)i;
 	double lightness = (1 - f) * points[i].lightness + f * points[i + 1].lightness;
 	double chroma = (1 - f) * points[i].chroma + f * points[i + 1].chroma;
-	double hue = ((1 - f) * points[i].hue + f * points[i + 1].hue) * degree;
-	return from_oklab(lightness, chroma * cos(hue), chroma * sin(hue));
+	double hue = ((1 - f) * points[i].hue + f * points[i + 1].hue);
+	return from_hue(lightness, chroma, hue);
 }
 
 static double linear(uint8_t byte)

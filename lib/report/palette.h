@@ -7,6 +7,7 @@
 #define COP_REPORT_PALETTE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cop_rgb {
@@ -15,6 +16,14 @@ struct cop_rgb {
 
 /* The colour at t in [0,1]; beyond is clamped, NaN is 0. */
 struct cop_rgb cop_palette(double t);
+
+/*
+ * Colours for lines of different kinds, for a light page or a dark one: COP_CATEGORIES, then the same again. The hues
+ * are those of Okabe & Ito ("Color universal design", 2008), told apart by the colour-blind; the lightness is set for
+ * a contrast of 3 with the page.
+ */
+enum { COP_CATEGORIES = 7 };
+struct cop_rgb cop_category(size_t i, bool dark);
 
 /* Relative luminance in [0,1], and the contrast of two colours in 1..21 (WCAG 2.1). */
 double cop_luminance(struct cop_rgb c);

@@ -82,13 +82,22 @@ const char *cop_svg_colour(struct cop_rgb c, char buf[8])
 	return buf;
 }
 
-void cop_svg_series(struct cop_str *b, const char *classes, size_t i, size_t n)
+static void begin_group(struct cop_str *b, const char *classes, struct cop_rgb on_light, struct cop_rgb on_dark)
 {
 	char light[8], dark[8];
+	cop_str_addf(b, "<g class=\"%s\" style=\"--l:%s;--d:%s\">\n", classes, cop_svg_colour(on_light, light),
+		     cop_svg_colour(on_dark, dark));
+}
+
+void cop_svg_series(struct cop_str *b, const char *classes, size_t i, size_t n)
+{
 	double t = n > 1 ? (double)i / (double)(n - 1) : 0.5;
-	cop_svg_colour(cop_palette(0.02 + 0.64 * t), light);
-	cop_svg_colour(cop_palette(0.36 + 0.64 * t), dark);
-	cop_str_addf(b, "<g class=\"%s\" style=\"--l:%s;--d:%s\">\n", classes, light, dark);
+	begin_group(b, classes, cop_palette(0.02 + 0.64 * t), cop_palette(0.36 + 0.64 * t));
+}
+
+void cop_svg_category(struct cop_str *b, const char *classes, size_t i)
+{
+	begin_group(b, classes, cop_category(i, false), cop_category(i, true));
 }
 
 void cop_svg_mark(struct cop_str *b, size_t i, double x, double y, const char *title)

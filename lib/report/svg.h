@@ -52,6 +52,9 @@ const char *cop_svg_colour(struct cop_rgb c, char buf[8]);
  */
 void cop_svg_series(struct cop_str *b, const char *classes, size_t i, size_t n);
 
+/* The same with the colour of category i, of COP_CATEGORIES. */
+void cop_svg_category(struct cop_str *b, const char *classes, size_t i);
+
 /* A mark at (x, y): one shape for each i, seven of them; `title` is shown on pointing (may be NULL). */
 void cop_svg_mark(struct cop_str *b, size_t i, double x, double y, const char *title);
 

@@ -249,6 +249,22 @@ static void test_colours(void **state)
 	cop_results_release(&r);
 }
 
+static void test_categories_stand_out(void **state)
+{
+	(void)state;
+	const struct cop_rgb light = {0xff, 0xff, 0xff}, dark = {0x16, 0x18, 0x1b}; /* the page's */
+	for (size_t i = 0; i < COP_CATEGORIES; i++) {
+		assert_true(cop_contrast(cop_category(i, false), light) >= 3);
+		assert_true(cop_contrast(cop_category(i, true), dark) >= 3);
+		for (size_t k = 0; k < i; k++) {
+			struct cop_rgb a = cop_category(i, false), b = cop_category(k, false);
+			assert_true(abs(a.r - b.r) + abs(a.g - b.g) + abs(a.b - b.b) > 60);
+		}
+	}
+	struct cop_rgb first = cop_category(0, true), again = cop_category(COP_CATEGORIES, true);
+	assert_memory_equal(&first, &again, sizeof(first));
+}
+
 static void test_palette_is_even(void **state)
 {
 	(void)state;
@@ -392,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_wide_map_wraps),
 		cmocka_unit_test(test_colours),
 		cmocka_unit_test(test_palette_is_even),
+		cmocka_unit_test(test_categories_stand_out),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_speed),
 		cmocka_unit_test(test_csv),
