@@ -18,6 +18,14 @@ struct origin {
 	int line; /* 0: --set or default */
 };
 
+bool cop_ints_hold(const struct cop_ints *list, int64_t v)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->v[i] == v)
+			return true;
+	return false;
+}
+
 static const struct cop_param *find(const struct cop_params *p, const char *key)
 {
 	for (size_t i = 0; i < p->n; i++)

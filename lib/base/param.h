@@ -31,6 +31,8 @@ struct cop_ints {
 	int64_t *v;
 	size_t n;
 };
+bool cop_ints_hold(const struct cop_ints *list, int64_t v);
+
 struct cop_reals {
 	double *v;
 	size_t n;

@@ -2,6 +2,7 @@
 #include "nn/schedule.h"
 
 #include "base/mem.h"
+#include "base/order.h"
 #include "base/str.h"
 
 #include <math.h>
@@ -41,12 +42,6 @@ int64_t cop_validations(int64_t every, int64_t from, int64_t total)
 	return total / every - from / every + (total % every && from < total);
 }
 
-static int by_step(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
-
 int cop_schedule_init(struct cop_schedule *s, const struct cop_train_config *c, int64_t steps_per_epoch,
 		      struct cop_err *err)
 {
@@ -72,7 +67,7 @@ int cop_schedule_init(struct cop_schedule *s, const struct cop_train_config *c, 
 		cop_schedule_release(s);
 		return rc;
 	}
-	qsort(s->milestone, s->nmilestones, sizeof(*s->milestone), by_step);
+	qsort(s->milestone, s->nmilestones, sizeof(*s->milestone), cop_compare_ints);
 	s->after = c->more_lr > 0 ? c->more_lr : s->total > 0 ? cop_schedule_lr(s, s->total - 1) : s->lr;
 	return 0;
 }

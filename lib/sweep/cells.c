@@ -212,10 +212,8 @@ static uint64_t add_number(uint64_t hash, int64_t v)
 /* How it is trained, whatever the mask. */
 static uint64_t training_of(uint64_t hash, const struct cop_point *p)
 {
-	bool anew = p->retrain == COP_RETRAIN_REINIT || p->retrain == COP_RETRAIN_REINIT_SIGN;
-	bool rewound = p->retrain == COP_RETRAIN_SHUFFLE || p->retrain == COP_RETRAIN_RANDOM;
-	hash = add_number(hash, rewound ? COP_RETRAIN_REWIND : p->retrain);
-	return add_number(add_number(hash, anew ? 0 : p->reset_step), p->child);
+	hash = add_number(hash, cop_retrain_moves_mask(p->retrain) ? COP_RETRAIN_REWIND : p->retrain);
+	return add_number(add_number(hash, cop_retrain_is_anew(p->retrain) ? 0 : p->reset_step), p->child);
 }
 
 /*
@@ -228,12 +226,10 @@ static uint64_t work_of(const struct axes *a, const struct cop_point *p, size_t 
 	const struct place w = place_of(a, at);
 	const struct variant *v = &a->variant[w.variant];
 	int chain = a->variant[v->control ? v->first : w.variant].retrain;
-	bool goes_on = chain == COP_RETRAIN_LR_REWIND || chain == COP_RETRAIN_FINE_TUNE ||
-		       p->retrain == COP_RETRAIN_LR_REWIND || p->retrain == COP_RETRAIN_FINE_TUNE;
-	bool moved = p->retrain == COP_RETRAIN_SHUFFLE || p->retrain == COP_RETRAIN_RANDOM;
+	bool goes_on = cop_retrain_goes_on(chain) || cop_retrain_goes_on(p->retrain);
 	uint64_t hash = training_of(add_number(COP_HASH_START, (int64_t)w.replicate), p);
 	if (cut->any) {
-		hash = add_number(add_number(hash, p->criterion), moved ? p->retrain : -1);
+		hash = add_number(add_number(hash, p->criterion), cop_retrain_moves_mask(p->retrain) ? p->retrain : -1);
 		hash = cop_hash(hash, &cut->hash, sizeof(cut->hash));
 	}
 	if (a->e->sweep.rounds > 1 && (cut->any || goes_on))

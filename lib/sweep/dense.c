@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "sweep/fetch.h"
 #include "sweep/ticket.h"
 #include "sweep/work_priv.h"
@@ -10,12 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int by_value(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
 
 /* The steps to save at, ascending, each once: initialisation, the reset points, the end. */
 static int64_t *save_points(const struct cop_run *r, size_t *n)
@@ -26,7 +21,7 @@ static int64_t *save_points(const struct cop_run *r, size_t *n)
 		at[count++] = r->cell[i].reset_step;
 	at[count++] = 0;
 	at[count++] = r->total_steps;
-	qsort(at, count, sizeof(*at), by_value);
+	qsort(at, count, sizeof(*at), cop_compare_ints);
 	for (size_t i = 0; i < count; i++)
 		if (kept == 0 || at[i] != at[kept - 1])
 			at[kept++] = at[i];

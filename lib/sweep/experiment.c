@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/order.h"
 #include "nn/models.h"
 #include "nn/ranks.h"
 
@@ -235,25 +236,12 @@ static int settle_rounds(struct cop_experiment *e, const char *name, struct cop_
 	return 0;
 }
 
-static bool holds(const struct cop_ints *list, int64_t v)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (list->v[i] == v)
-			return true;
-	return false;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
-
 /* Masks of chance keep other weights in each round: there is nothing for a next one to go on from. */
 static int settle_ways(struct cop_experiment *e, const char *name, struct cop_err *err)
 {
 	struct cop_sweep_config *s = &e->sweep;
-	if (s->rounds > 1 && (holds(&s->retrain, COP_RETRAIN_SHUFFLE) || holds(&s->retrain, COP_RETRAIN_RANDOM)))
+	if (s->rounds > 1 &&
+	    (cop_ints_hold(&s->retrain, COP_RETRAIN_SHUFFLE) || cop_ints_hold(&s->retrain, COP_RETRAIN_RANDOM)))
 		return cop_fail(err, COP_EINPUT,
 				"'%s': with 'sweep.rounds' 'shuffle' and 'random' go into 'sweep.controls', not into "
 				"'sweep.retrain': no round can go on from a mask that is drawn anew",
@@ -264,7 +252,7 @@ static int settle_ways(struct cop_experiment *e, const char *name, struct cop_er
 				s->replicates);
 	/* in whatever order they are given */
 	if (s->vary.n > 1)
-		qsort(s->vary.v, s->vary.n, sizeof(*s->vary.v), by_number);
+		qsort(s->vary.v, s->vary.n, sizeof(*s->vary.v), cop_compare_ints);
 	return 0;
 }
 
@@ -376,12 +364,19 @@ void cop_experiment_release(struct cop_experiment *e)
 	cop_params_release(&cop_experiment_params, e);
 }
 
-static bool varies(const struct cop_experiment *e, enum cop_seed seed)
+bool cop_retrain_is_anew(int retrain)
 {
-	for (size_t i = 0; i < e->sweep.vary.n; i++)
-		if (e->sweep.vary.v[i] == (int64_t)seed)
-			return true;
-	return false;
+	return retrain == COP_RETRAIN_REINIT || retrain == COP_RETRAIN_REINIT_SIGN;
+}
+
+bool cop_retrain_goes_on(int retrain)
+{
+	return retrain == COP_RETRAIN_LR_REWIND || retrain == COP_RETRAIN_FINE_TUNE;
+}
+
+bool cop_retrain_moves_mask(int retrain)
+{
+	return retrain == COP_RETRAIN_SHUFFLE || retrain == COP_RETRAIN_RANDOM;
 }
 
 struct cop_train_config cop_experiment_training(const struct cop_experiment *e, const struct cop_worker *w)
@@ -396,9 +391,9 @@ struct cop_train_config cop_experiment_training(const struct cop_experiment *e, 
 	c.scale_lr = false;
 	if (!w->dense)
 		c.ranks = 1;
-	c.seed_init += varies(e, COP_SEED_INIT) ? w->replicate : 0;
-	c.seed_order += (varies(e, COP_SEED_ORDER) ? w->replicate : 0) + w->child * sibling;
-	c.seed_augment += (varies(e, COP_SEED_AUGMENT) ? w->replicate : 0) + w->child * sibling;
+	c.seed_init += cop_ints_hold(&e->sweep.vary, COP_SEED_INIT) ? w->replicate : 0;
+	c.seed_order += (cop_ints_hold(&e->sweep.vary, COP_SEED_ORDER) ? w->replicate : 0) + w->child * sibling;
+	c.seed_augment += (cop_ints_hold(&e->sweep.vary, COP_SEED_AUGMENT) ? w->replicate : 0) + w->child * sibling;
 	return c;
 }
 

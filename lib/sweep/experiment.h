@@ -21,6 +21,11 @@ enum cop_retrain {
 };
 #define COP_RETRAIN_CHOICES "rewind|lr-rewind|fine-tune|reinit|reinit-sign|shuffle|random"
 
+/* Of a way to retrain: begins with new weights; goes on with trained ones; has another mask than its criterion's. */
+bool cop_retrain_is_anew(int retrain);
+bool cop_retrain_goes_on(int retrain);
+bool cop_retrain_moves_mask(int retrain);
+
 /* The seeds that a replicate changes. */
 enum cop_seed { COP_SEED_INIT, COP_SEED_ORDER, COP_SEED_AUGMENT };
 #define COP_SEED_CHOICES "init|order|augment"

@@ -41,19 +41,12 @@ static int resolve_data(struct cop_experiment *e, const char *run, struct cop_da
 	return rc;
 }
 
-static bool is_among(int64_t v, const struct cop_ints *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		if (list->v[i] == v)
-			return true;
-	return false;
-}
-
 /* Keys that matter to some cells alone must stay where there are such cells. */
 static int compare_settings(const struct cop_sweep_config *a, const struct cop_sweep_config *b, const char *path,
 			    struct cop_err *err)
 {
-	bool tuned = is_among(COP_RETRAIN_FINE_TUNE, &a->retrain) || is_among(COP_RETRAIN_FINE_TUNE, &a->controls);
+	bool tuned = cop_ints_hold(&a->retrain, COP_RETRAIN_FINE_TUNE) ||
+		     cop_ints_hold(&a->controls, COP_RETRAIN_FINE_TUNE);
 	bool scored = false;
 	for (size_t i = 0; i < a->criterion.n; i++)
 		scored = scored || cop_criterion_needs((enum cop_criterion)a->criterion.v[i]).samples;
@@ -71,9 +64,9 @@ static int compare_chains(const struct cop_sweep_config *a, const struct cop_swe
 {
 	bool same = a->retrain.v[0] == b->retrain.v[0];
 	for (size_t i = 0; i < a->retrain.n; i++)
-		same = same && !is_among(a->retrain.v[i], &b->controls);
+		same = same && !cop_ints_hold(&b->controls, a->retrain.v[i]);
 	for (size_t i = 0; i < a->controls.n; i++)
-		same = same && !is_among(a->controls.v[i], &b->retrain);
+		same = same && !cop_ints_hold(&b->retrain, a->controls.v[i]);
 	return same ? 0
 		    : cop_fail(err, COP_EINPUT,
 			       "'%s' belongs to another experiment: with rounds the first of 'sweep.retrain' makes the "

@@ -14,21 +14,14 @@ bool cop_ticket_needs_first(const struct cop_point *p)
 
 int64_t cop_ticket_step(const struct cop_point *p, int64_t total_steps)
 {
-	switch ((enum cop_retrain)p->retrain) {
-	case COP_RETRAIN_FINE_TUNE:
+	if (p->retrain == COP_RETRAIN_FINE_TUNE)
 		return total_steps;
-	case COP_RETRAIN_REINIT:
-	case COP_RETRAIN_REINIT_SIGN:
-		return 0;
-	default:
-		return p->reset_step;
-	}
+	return cop_retrain_is_anew(p->retrain) ? 0 : p->reset_step;
 }
 
 int64_t cop_ticket_steps(const struct cop_point *p, int64_t total_steps)
 {
-	bool anew = p->retrain == COP_RETRAIN_REINIT || p->retrain == COP_RETRAIN_REINIT_SIGN;
-	return anew ? total_steps : total_steps - p->reset_step;
+	return cop_retrain_is_anew(p->retrain) ? total_steps : total_steps - p->reset_step;
 }
 
 struct cop_train_config cop_ticket_training(const struct cop_run *r, const struct cop_point *p)
@@ -46,11 +39,11 @@ struct cop_train_config cop_ticket_training(const struct cop_run *r, const struc
 /* What the optimizer's corrections are counted from goes for all that are side by side, and so does the last step. */
 bool cop_ticket_beside(const struct cop_point *a, const struct cop_point *b)
 {
-	bool ongoing = a->retrain == COP_RETRAIN_LR_REWIND || a->retrain == COP_RETRAIN_FINE_TUNE;
-	bool other = b->retrain == COP_RETRAIN_LR_REWIND || b->retrain == COP_RETRAIN_FINE_TUNE;
 	if (a->replicate != b->replicate || a->child != b->child)
 		return false;
-	return ongoing || other ? a->retrain == b->retrain && a->reset_step == b->reset_step : true;
+	return cop_retrain_goes_on(a->retrain) || cop_retrain_goes_on(b->retrain)
+		       ? a->retrain == b->retrain && a->reset_step == b->reset_step
+		       : true;
 }
 
 /* Everything is the reset point's. */
