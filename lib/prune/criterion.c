@@ -28,6 +28,24 @@ struct cop_criterion_needs cop_criterion_needs(enum cop_criterion c)
 	return needs[c];
 }
 
+double cop_criterion_macs(enum cop_criterion c, double macs, double images)
+{
+	/* forward and backward, the latter for inputs and for weights */
+	const double gradient = 3 * macs;
+	switch (c) {
+	case COP_CRITERION_SNIP:
+	case COP_CRITERION_GRADIENT_WEIGHT:
+		return gradient * images;
+	case COP_CRITERION_GRASP:
+		/* first the gradient alone, then with its tangents, which take two products for each one */
+		return (gradient + 3 * gradient) * images;
+	case COP_CRITERION_SYNFLOW:
+		return gradient * FLOW_TURNS;
+	default:
+		return 0;
+	}
+}
+
 static bool is_there(const struct cop_scoring *s, size_t i)
 {
 	return !s->before || s->before[i];

@@ -46,6 +46,10 @@ struct cop_criterion_needs {
 };
 struct cop_criterion_needs cop_criterion_needs(enum cop_criterion c);
 
+/* About how many multiply-accumulates in float64 the scores take, of a network with `macs` of them in one image's
+   forward pass; where they need samples, of so many images. */
+double cop_criterion_macs(enum cop_criterion c, double macs, double images);
+
 /* What there is to look at. Everything is the caller's. */
 struct cop_scoring {
 	const struct cop_graph *graph;

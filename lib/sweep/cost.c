@@ -79,6 +79,16 @@ static double run_seconds(const struct counting *n, int64_t left, int64_t togeth
 	return r->total_steps ? work_seconds(n, left, looks, together) : 0;
 }
 
+/* Seconds of finding what to cut. Derivatives in float64 are the CPU's, whatever trains. */
+static double score_seconds(const struct counting *n, const struct cop_point *p, int64_t together)
+{
+	static const double rate = 5e9; /* multiply-accumulates a second of a core, as docs/performance.md has it */
+	const struct cop_experiment *e = &n->run->experiment;
+	double images = (double)e->sweep.score_batches * (double)e->train.batch;
+	double cores = fmin(threads_of(e, together), (double)e->slurm.cpus / (double)together);
+	return cop_criterion_macs((enum cop_criterion)p->criterion, n->cost->macs, images) / (rate * cores);
+}
+
 /* The dense run's checkpoint before `step`. */
 static int64_t saved_before(const struct cop_run *r, int64_t step)
 {
@@ -146,21 +156,43 @@ static double count_dense(struct counting *n)
 	return wall;
 }
 
+/*
+ * Cells of one task, at once where it is `concurrent`: each on a part of the cores, or on the device beside those that
+ * it can go with, which are as long as their longest; the others follow.
+ */
+static double bundle_seconds(const struct counting *n, const int64_t *index, size_t cells)
+{
+	const struct cop_run *r = n->run;
+	const struct cop_slurm_config *s = &r->experiment.slurm;
+	int64_t together = s->concurrent ? (int64_t)cells : 1;
+	double *took = cop_xcalloc(cells, sizeof(*took)), sum = 0;
+	for (size_t i = 0; i < cells; i++) {
+		const struct cop_point *p = &r->cell[index[i]];
+		double seconds = score_seconds(n, p, together) +
+				 run_seconds(n, cop_ticket_steps(p, r->total_steps), together);
+		size_t with = 0;
+		while (with < i && !(s->concurrent && (!s->gpus || cop_ticket_beside(p, &r->cell[index[with]]))))
+			with++;
+		took[with] = fmax(took[with], seconds);
+	}
+	for (size_t i = 0; i < cells; i++)
+		sum += took[i];
+	free(took);
+	return sum;
+}
+
 /* The cells of `index` (n of them), so many to a task; returns how long they take. */
 static double count_tasks(struct counting *n, const int64_t *index, size_t cells)
 {
 	const struct cop_slurm_config *s = &n->run->experiment.slurm;
 	size_t each = (size_t)s->cells_per_task, tasks = (cells + each - 1) / each;
 	double *seconds = cop_xcalloc(tasks, sizeof(*seconds));
-	for (size_t i = 0; i < cells; i++) {
-		size_t t = i / each, in_task = t + 1 < tasks ? each : cells - t * each;
-		int64_t steps = cop_ticket_steps(&n->run->cell[index[i]], n->run->total_steps);
-		double took = run_seconds(n, steps, s->concurrent ? (int64_t)in_task : 1);
-		seconds[t] = s->concurrent ? fmax(seconds[t], took) : seconds[t] + took;
-		n->cost->steps += steps;
-	}
-	for (size_t t = 0; t < tasks; t++)
+	for (size_t i = 0; i < cells; i++)
+		n->cost->steps += cop_ticket_steps(&n->run->cell[index[i]], n->run->total_steps);
+	for (size_t t = 0; t < tasks; t++) {
+		seconds[t] = bundle_seconds(n, index + t * each, t + 1 < tasks ? each : cells - t * each);
 		n->task_seconds += seconds[t];
+	}
 	n->cost->tasks += (int64_t)tasks;
 	double wall = cop_cost_makespan(seconds, tasks, n->cost->at_once);
 	free(seconds);

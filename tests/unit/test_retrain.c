@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -319,13 +320,50 @@ static void test_vary(void **state)
 	}
 }
 
+static int count_beat(const struct cop_trainer *t, void *user, struct cop_err *err)
+{
+	(void)t;
+	(void)err;
+	++*(int *)user;
+	return 0;
+}
+
+/* Scoring takes long where networks are large: it is told of, and ends when it is asked to. */
+static void test_scoring_is_watched(void **state)
+{
+	(void)state;
+	struct cop_point p = *find(COP_RETRAIN_REWIND, 1, RESET, 0);
+	struct cop_train_config train = cop_ticket_training(&run, &p);
+	struct cop_trainer t;
+	struct cop_err err = {0};
+	sig_atomic_t stop = 0;
+	uint8_t *mask = NULL;
+	double threshold;
+	int beats = 0;
+	p.criterion = COP_CRITERION_SNIP;
+	must(cop_trainer_init(&t, &run.experiment.model, &train, &data, &cop_cpu_backend, &err), &err);
+	t.stop = &stop;
+	t.heartbeat = count_beat;
+	t.user = &beats;
+	must(cop_ticket_mask(&run, NULL, &p, &t, &mask, &threshold, &err), &err);
+	assert_int_equal(beats, run.experiment.sweep.score_batches);
+	free(mask);
+	mask = NULL;
+	stop = 1;
+	assert_int_equal(cop_ticket_mask(&run, NULL, &p, &t, &mask, &threshold, &err), COP_ESTOPPED);
+	assert_non_null(strstr(err.msg, "was asked to stop while its mask was made"));
+	assert_int_equal(beats, run.experiment.sweep.score_batches);
+	free(mask);
+	cop_trainer_release(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rewind),       cmocka_unit_test(test_going_on),
 		cmocka_unit_test(test_reinit),       cmocka_unit_test(test_moved_masks),
 		cmocka_unit_test(test_second_round), cmocka_unit_test(test_children),
-		cmocka_unit_test(test_vary),
+		cmocka_unit_test(test_vary),         cmocka_unit_test(test_scoring_is_watched),
 	};
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
