@@ -16,7 +16,7 @@ struct cop_line_point {
 
 struct cop_line {
 	const char *label; /* the caller's */
-	size_t kind; /* its colour and mark: of its place among the lines, unless it is changed */
+	size_t kind;       /* its colour and mark: of its place among the lines, unless it is changed */
 	bool dashed;
 	struct cop_line_point *at; /* in the order of x as it is drawn */
 	size_t n, cap;
