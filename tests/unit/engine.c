@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "base/mem.h"
+#include "digits.h"
 #include "floats.h"
 
 #include <math.h>
@@ -19,12 +20,6 @@ static const float beyond = -1000;
 static size_t features(const struct cop_node *d)
 {
 	return (size_t)d->c * (size_t)d->h * (size_t)d->w;
-}
-
-static void must(int rc, const struct cop_err *err)
-{
-	if (rc)
-		fail_msg("%s", err->msg);
 }
 
 static void *take(const struct engine *e, size_t bytes)

@@ -1,6 +1,7 @@
 /* Lines between weights: what instability is, files of lines, and the lines of a run whose network has batch norm. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "digits.h"
 #include "nn/line.h"
 #include "nn/samples.h"
 #include "sweep/connect.h"
@@ -36,40 +37,21 @@ enum { BATCHES = 3, BATCH = 20 };
 static struct cop_run run;
 static struct cop_data data;
 
-static void must(int rc, const struct cop_err *err)
-{
-	if (rc)
-		fail_msg("%s", err->msg);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
-	struct cop_experiment e;
+	digits_run(&run, &data, experiment);
 	struct cop_err err = {0};
-	char folder[] = "/tmp/coppice-connect-XXXXXX";
 	const struct cop_work_options o = {.threads = 1};
-	if (!mkdtemp(folder) || chdir(folder) != 0)
-		return -1;
-	must(cop_experiment_load(&e, experiment, "test", NULL, 0, &err), &err);
-	must(cop_plan(&e, folder, NULL, &err), &err);
-	cop_experiment_release(&e);
-	must(cop_run_open(&run, folder, &err), &err);
-	must(cop_dense_run(&run, 0, &o, &err), &err);
 	must(cop_cell_run(&run, 0, &o, &err), &err);
 	must(cop_cell_run(&run, 1, &o, &err), &err);
-	return cop_data_open(&data, &run.experiment.data, &err);
+	return chdir(run.path);
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	char *command = cop_xasprintf("rm -rf '%s'", run.path);
-	int rc = system(command);
-	free(command);
-	cop_data_release(&data);
-	cop_run_release(&run);
-	return rc;
+	return digits_run_remove(&run, &data);
 }
 
 static void test_instability(void **state)

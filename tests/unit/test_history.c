@@ -3,7 +3,7 @@
  * them.
  */
 #include "base/mem.h"
-#include "data/glyphs.h"
+#include "digits.h"
 #include "nn/trainer.h"
 
 #include <math.h>
@@ -20,44 +20,26 @@
 /* 300 images to train on: 6 steps an epoch. */
 enum { TRAINING = 330, TESTING = 40, VALIDATION = 30, BATCH = 48, PER_EPOCH = 6 };
 
-static char folder[32], data_path[64], progress_path[64];
-static struct cop_data data;
+static struct digits digits;
 
 static int make_data(void **state)
 {
 	(void)state;
-	const int64_t n[COP_SPLITS] = {TRAINING, TESTING};
-	struct cop_err err = {0};
-	struct cop_data_config c = {.path = data_path, .validation = VALIDATION};
-	snprintf(folder, sizeof(folder), "history.XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(data_path, sizeof(data_path), "%s/data.h5", folder);
-	snprintf(progress_path, sizeof(progress_path), "%s/progress.h5", folder);
-	return cop_glyphs_pack(data_path, n, 3, &err) || cop_data_open(&data, &c, &err) ? -1 : 0;
+	struct cop_data_config c = {.validation = VALIDATION};
+	return digits_make(&digits, TRAINING, TESTING, &c);
 }
 
 static int remove_data(void **state)
 {
 	(void)state;
-	cop_data_release(&data);
-	unlink(data_path);
-	unlink(progress_path);
-	return rmdir(folder);
+	return digits_remove(&digits);
 }
 
 static struct cop_train_config config(const char *validate_every)
 {
-	return (struct cop_train_config){.epochs = 3,
-					 .batch = BATCH,
-					 .optimizer = COP_OPTIMIZER_SGD,
-					 .lr = 0.05,
-					 .momentum = 0.9,
-					 .warmup = (char *)(uintptr_t) "0ep",
-					 .validate_every = (char *)(uintptr_t)validate_every,
-					 .seed_init = 5,
-					 .seed_order = 6,
-					 .seed_augment = 7};
+	struct cop_train_config c = digits_training(3, BATCH);
+	c.validate_every = (char *)(uintptr_t)validate_every;
+	return c;
 }
 
 static void begin(struct cop_trainer *t, const struct cop_train_config *c)
@@ -65,7 +47,7 @@ static void begin(struct cop_trainer *t, const struct cop_train_config *c)
 	struct cop_err err = {0};
 	int64_t hidden[] = {16};
 	struct cop_model_config m = {.hidden = {hidden, 1}};
-	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, &err))
+	if (cop_trainer_init(t, &m, c, &digits.data, &cop_cpu_backend, &err))
 		fail_msg("%s", err.msg);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	t->hash = t->experiment = "{}";
@@ -238,7 +220,7 @@ static void test_testing(void **state)
 		struct cop_measure m;
 		struct cop_err err = {0};
 		run_to(&there, (int64_t)row[COP_HISTORY_STEP]);
-		assert_int_equal(cop_trainer_measure(&there, &data.test, &m, &err), 0);
+		assert_int_equal(cop_trainer_measure(&there, &digits.data.test, &m, &err), 0);
 		assert_true(m.top1 == row[COP_HISTORY_TEST_TOP1]);
 		tested++;
 	}
@@ -265,7 +247,7 @@ static void test_resuming(void **state)
 		bool found = false;
 		begin(&first, &c);
 		begin(&second, &c);
-		first.progress_path = second.progress_path = progress_path;
+		first.progress_path = second.progress_path = digits.progress;
 		first.checkpoint_seconds = second.checkpoint_seconds = 1e9;
 		run_to(&first, at);
 		assert_int_equal(cop_trainer_save(&first, &err), 0);

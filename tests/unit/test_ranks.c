@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/glyphs.h"
+#include "digits.h"
 #include "nn/trainer.h"
 
 #include <dirent.h>
@@ -25,54 +25,32 @@
 
 enum { TRAINING = 330, TESTING = 20, VALIDATION = 30, BATCH = 48 };
 
-static char folder[32], data_path[64], progress_path[64];
-static struct cop_data data;
+static struct digits digits;
 
 static struct cop_data_config data_config(void)
 {
-	return (struct cop_data_config){.path = data_path, .validation = VALIDATION, .crop_padding = 2, .flip = true};
+	return (struct cop_data_config){.path = digits.path, .validation = VALIDATION, .crop_padding = 2, .flip = true};
 }
 
 static int make_data(void **state)
 {
 	(void)state;
-	const int64_t n[COP_SPLITS] = {TRAINING, TESTING};
-	struct cop_err err = {0};
-	snprintf(folder, sizeof(folder), "ranks.XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(data_path, sizeof(data_path), "%s/data.h5", folder);
-	snprintf(progress_path, sizeof(progress_path), "%s/progress.h5", folder);
 	struct cop_data_config c = data_config();
-	return cop_glyphs_pack(data_path, n, 3, &err) || cop_data_open(&data, &c, &err) ? -1 : 0;
+	return digits_make(&digits, TRAINING, TESTING, &c);
 }
 
 static int remove_data(void **state)
 {
 	(void)state;
-	cop_data_release(&data);
-	unlink(data_path);
-	unlink(progress_path);
-	return rmdir(folder);
+	return digits_remove(&digits);
 }
 
 static struct cop_train_config train_config(int64_t ranks)
 {
-	return (struct cop_train_config){.epochs = 4,
-					 .batch = BATCH,
-					 .ranks = ranks,
-					 .optimizer = COP_OPTIMIZER_SGD,
-					 .lr = 0.05,
-					 .momentum = 0.9,
-					 .weight_decay = 1e-3,
-					 .beta1 = 0.9,
-					 .beta2 = 0.999,
-					 .epsilon = 1e-8,
-					 .warmup = (char *)(uintptr_t) "0ep",
-					 .gamma = 0.1,
-					 .seed_init = 5,
-					 .seed_order = 6,
-					 .seed_augment = 7};
+	struct cop_train_config c = digits_training(4, BATCH);
+	c.ranks = ranks;
+	c.weight_decay = 1e-3;
+	return c;
 }
 
 static int64_t hidden[] = {40, 24};
@@ -102,7 +80,7 @@ static void begin_on(struct cop_trainer *t, const struct cop_data *d, const stru
 
 static void begin(struct cop_trainer *t, const struct cop_model_config *m, const struct cop_train_config *c)
 {
-	begin_on(t, &data, m, c);
+	begin_on(t, &digits.data, m, c);
 }
 
 static void run_to(struct cop_trainer *t, int64_t step)
@@ -283,7 +261,7 @@ static void begin_parts(struct parts *p, const struct cop_train_config *c, int n
 	*p = (struct parts){.n = n, .batch = BATCH / n};
 	begin(&p->t, &normed, c);
 	assert_int_equal(cop_work_init(&p->work, &p->t.net, &cop_cpu_backend, p->batch, true, NULL, &err), 0);
-	cop_shuffle_init(&p->shuffle, &data, (uint64_t)c->seed_order, (uint64_t)c->seed_augment);
+	cop_shuffle_init(&p->shuffle, &digits.data, (uint64_t)c->seed_order, (uint64_t)c->seed_augment);
 	assert_int_equal(cop_alloc(&p->x, 28 * 28, (size_t)p->work.ld * sizeof(float), "x", &err), 0);
 	for (int k = 0; k < n; k++) {
 		assert_int_equal(cop_alloc(&p->grad[k], p->t.net.graph.params.total, sizeof(float), "g", &err), 0);
@@ -393,7 +371,7 @@ static void test_resuming(void **state)
 		begin(&second, &normed, &c);
 		mask_half(&first);
 		mask_half(&second);
-		first.progress_path = second.progress_path = progress_path;
+		first.progress_path = second.progress_path = digits.progress;
 		first.checkpoint_seconds = second.checkpoint_seconds = 1e9;
 		run_to(&first, at);
 		assert_int_equal(cop_trainer_save(&first, &err), 0);
@@ -460,16 +438,16 @@ static void test_not_finite(void **state)
 static void test_failing_loader(void **state)
 {
 	(void)state;
-	char *cut = cop_xasprintf("%s/cut.h5", folder), *bytes;
+	char *cut = cop_xasprintf("%s/cut.h5", digits.folder), *bytes;
 	size_t size;
 	struct cop_err err = {0};
 	struct cop_data_config from = data_config();
 	struct cop_train_config c = train_config(3);
 	from.path = cut;
 	from.storage = COP_STORAGE_STREAM;
-	assert_int_equal(cop_read_file(data_path, &bytes, &size, &err), 0);
+	assert_int_equal(cop_read_file(digits.path, &bytes, &size, &err), 0);
 	size_t each = 28 * 28;
-	const char *image = memmem(bytes, size, data.images[COP_SPLIT_TRAIN] + 250 * each, each);
+	const char *image = memmem(bytes, size, digits.data.images[COP_SPLIT_TRAIN] + 250 * each, each);
 	assert_non_null(image);
 	for (int threads = COP_LOADER_IN_STEP; threads <= 2; threads += 3) {
 		struct cop_data there;
@@ -511,7 +489,7 @@ static void test_refused(void **state)
 	struct cop_train_config c = train_config(5);
 	struct cop_trainer t;
 	struct cop_err err = {0};
-	assert_int_equal(cop_trainer_init(&t, &plain, &c, &data, &cop_cpu_backend, &err), COP_EINPUT);
+	assert_int_equal(cop_trainer_init(&t, &plain, &c, &digits.data, &cop_cpu_backend, &err), COP_EINPUT);
 	assert_string_equal(err.msg, "'train.batch' is 48, which 5 ranks ('device.ranks') cannot share evenly: take a "
 				     "multiple of 5");
 }

@@ -1,6 +1,7 @@
 /* From which weights, step and optimizer state each way to retrain begins, on a run of the built-in digits. */
 #include "base/file.h"
 #include "base/mem.h"
+#include "digits.h"
 #include "prune/mask.h"
 #include "sweep/plan.h"
 #include "sweep/ticket.h"
@@ -38,38 +39,17 @@ enum { TOTAL = 40, RESET = 10 };
 static struct cop_run run;
 static struct cop_data data;
 
-static void must(int rc, const struct cop_err *err)
-{
-	if (rc)
-		fail_msg("%s", err->msg);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
-	struct cop_experiment e;
-	struct cop_err err = {0};
-	char folder[] = "/tmp/coppice-retrain-XXXXXX";
-	const struct cop_work_options o = {.threads = 1};
-	if (!mkdtemp(folder))
-		return -1;
-	must(cop_experiment_load(&e, experiment, "test", NULL, 0, &err), &err);
-	must(cop_plan(&e, folder, NULL, &err), &err);
-	cop_experiment_release(&e);
-	must(cop_run_open(&run, folder, &err), &err);
-	must(cop_dense_run(&run, 0, &o, &err), &err);
-	return cop_data_open(&data, &run.experiment.data, &err);
+	digits_run(&run, &data, experiment);
+	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	char *command = cop_xasprintf("rm -rf '%s'", run.path);
-	int rc = system(command);
-	free(command);
-	cop_data_release(&data);
-	cop_run_release(&run);
-	return rc;
+	return digits_run_remove(&run, &data);
 }
 
 static const struct cop_point *find(int retrain, int64_t round, int64_t step, int64_t child)

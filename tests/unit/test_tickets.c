@@ -4,6 +4,7 @@
  */
 #include "base/mem.h"
 #include "data/glyphs.h"
+#include "digits.h"
 #include "nn/trainer.h"
 #include "prune/mask.h"
 #include "sanitized.h"
@@ -52,12 +53,6 @@ struct network {
 
 /* Whole, from the survivors, and whole from weights that were rounded once more. */
 enum { WHOLE, SURVIVORS, ROUNDED, WAYS };
-
-static void must(int rc, const struct cop_err *err)
-{
-	if (rc)
-		fail_msg("%s", err->msg);
-}
 
 static void begin(struct cop_trainer *t, const struct network *n, struct cop_train_config *c)
 {

@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "data/glyphs.h"
+#include "digits.h"
 #include "nn/engine.h"
 #include "nn/trainer.h"
 #include "prune/mask.h"
@@ -23,37 +23,25 @@
 
 enum { TRAINING = 330, TESTING = 40, VALIDATION = 30, BATCH = 48 };
 
-static char folder[32], data_path[64], progress_path[64];
-static struct cop_data data;
+static struct digits digits;
 
 static struct cop_data_config data_config(int64_t validation, int64_t padding, bool flip)
 {
 	return (struct cop_data_config){
-		.path = data_path, .validation = validation, .crop_padding = padding, .flip = flip};
+		.path = digits.path, .validation = validation, .crop_padding = padding, .flip = flip};
 }
 
 static int make_data(void **state)
 {
 	(void)state;
-	const int64_t n[COP_SPLITS] = {TRAINING, TESTING};
-	struct cop_err err = {0};
 	struct cop_data_config c = data_config(VALIDATION, 0, false);
-	snprintf(folder, sizeof(folder), "train.XXXXXX");
-	if (!mkdtemp(folder))
-		return -1;
-	snprintf(data_path, sizeof(data_path), "%s/data.h5", folder);
-	snprintf(progress_path, sizeof(progress_path), "%s/progress.h5", folder);
-	c.path = data_path;
-	return cop_glyphs_pack(data_path, n, 3, &err) || cop_data_open(&data, &c, &err) ? -1 : 0;
+	return digits_make(&digits, TRAINING, TESTING, &c);
 }
 
 static int remove_data(void **state)
 {
 	(void)state;
-	cop_data_release(&data);
-	unlink(data_path);
-	unlink(progress_path);
-	return rmdir(folder);
+	return digits_remove(&digits);
 }
 
 static void test_points(void **state)
@@ -86,20 +74,9 @@ static void test_points(void **state)
 
 static struct cop_train_config train_config(int64_t epochs)
 {
-	return (struct cop_train_config){.epochs = epochs,
-					 .batch = BATCH,
-					 .optimizer = COP_OPTIMIZER_SGD,
-					 .lr = 0.05,
-					 .momentum = 0.9,
-					 .weight_decay = 1e-4,
-					 .beta1 = 0.9,
-					 .beta2 = 0.999,
-					 .epsilon = 1e-8,
-					 .warmup = (char *)(uintptr_t) "0ep",
-					 .gamma = 0.1,
-					 .seed_init = 5,
-					 .seed_order = 6,
-					 .seed_augment = 7};
+	struct cop_train_config c = digits_training(epochs, BATCH);
+	c.weight_decay = 1e-4;
+	return c;
 }
 
 static void near(double got, double wanted)
@@ -168,10 +145,10 @@ static void test_split(void **state)
 {
 	(void)state;
 	bool seen[TRAINING] = {false};
-	assert_int_equal(data.train.n, TRAINING - VALIDATION);
-	assert_int_equal(data.validation.n, VALIDATION);
-	assert_int_equal(data.test.n, TESTING);
-	const struct cop_part *parts[] = {&data.train, &data.validation};
+	assert_int_equal(digits.data.train.n, TRAINING - VALIDATION);
+	assert_int_equal(digits.data.validation.n, VALIDATION);
+	assert_int_equal(digits.data.test.n, TESTING);
+	const struct cop_part *parts[] = {&digits.data.train, &digits.data.validation};
 	for (int k = 0; k < 2; k++)
 		for (int64_t i = 0; i < parts[k]->n; i++) {
 			assert_true(parts[k]->index[i] < TRAINING && !seen[parts[k]->index[i]]);
@@ -179,15 +156,15 @@ static void test_split(void **state)
 		}
 	int64_t moved = 0;
 	for (int64_t i = 0; i < VALIDATION; i++)
-		moved += data.validation.index[i] != (uint32_t)i;
+		moved += digits.data.validation.index[i] != (uint32_t)i;
 	assert_true(moved > VALIDATION / 2);
 	for (int64_t i = 0; i < TESTING; i++)
-		assert_int_equal(data.test.index[i], i);
+		assert_int_equal(digits.data.test.index[i], i);
 	struct cop_data again;
 	struct cop_err err = {0};
 	struct cop_data_config c = data_config(VALIDATION, 2, true);
 	assert_int_equal(cop_data_open(&again, &c, &err), 0);
-	assert_memory_equal(again.validation.index, data.validation.index, VALIDATION * sizeof(uint32_t));
+	assert_memory_equal(again.validation.index, digits.data.validation.index, VALIDATION * sizeof(uint32_t));
 	cop_data_release(&again);
 	c = data_config(TRAINING, 0, false);
 	assert_int_equal(cop_data_open(&again, &c, &err), COP_EINPUT);
@@ -224,9 +201,9 @@ static void test_batches(void **state)
 	static struct cop_pick pick[EPOCHS][EACH], again[EACH];
 	bool trained[TRAINING] = {false};
 	struct cop_shuffle o;
-	for (int64_t i = 0; i < data.train.n; i++)
-		trained[data.train.index[i]] = true;
-	cop_shuffle_init(&o, &data, 11, 12);
+	for (int64_t i = 0; i < digits.data.train.n; i++)
+		trained[digits.data.train.index[i]] = true;
+	cop_shuffle_init(&o, &digits.data, 11, 12);
 	for (int e = 0; e < EPOCHS; e++) {
 		bool seen[TRAINING] = {false};
 		draw_epoch(&o, e, pick[e]);
@@ -246,7 +223,7 @@ static void test_batches(void **state)
 	cop_shuffle_batch(&o, 3, 2, BATCH, again, label);
 	assert_int_equal(same_order(pick[3] + 2 * BATCH, again, BATCH), BATCH);
 	cop_shuffle_release(&o);
-	cop_shuffle_init(&o, &data, 12, 12);
+	cop_shuffle_init(&o, &digits.data, 12, 12);
 	draw_epoch(&o, 1, again);
 	assert_true(same_order(pick[1], again, EACH) < EACH / 10);
 	cop_shuffle_release(&o);
@@ -302,7 +279,7 @@ static void begin(struct cop_trainer *t, const struct cop_train_config *c, int64
 {
 	struct cop_err err = {0};
 	struct cop_model_config m = {.hidden = {hidden, nhidden}};
-	if (cop_trainer_init(t, &m, c, &data, &cop_cpu_backend, &err))
+	if (cop_trainer_init(t, &m, c, &digits.data, &cop_cpu_backend, &err))
 		fail_msg("%s", err.msg);
 	cop_trainer_draw(t, COP_INIT_KAIMING_NORMAL, (uint64_t)c->seed_init);
 	t->hash = "the same";
@@ -354,13 +331,13 @@ static void test_threads(void **state)
 		assert_int_equal(alone.history.n, 4);
 		for (int threads = 2; threads <= 4; threads++) {
 			cop_cpu_set_threads(threads);
-			data.loader_threads = threads - 2;
+			digits.data.loader_threads = threads - 2;
 			begin(&many, &c, hidden, 2);
 			run_to(&many, many.total_steps);
 			assert_same(&alone, &many, "threads", threads);
 			cop_trainer_release(&many);
 		}
-		data.loader_threads = COP_LOADER_AUTO;
+		digits.data.loader_threads = COP_LOADER_AUTO;
 		cop_trainer_release(&alone);
 	}
 }
@@ -374,12 +351,12 @@ static void test_learning(void **state)
 	struct cop_trainer t;
 	struct cop_measure m;
 	begin(&t, &c, hidden, 1);
-	measure(&t, &data.train, &m);
+	measure(&t, &digits.data.train, &m);
 	assert_true(m.top1 < 0.3 && m.loss > 1.8);
 	run_to(&t, t.total_steps);
-	measure(&t, &data.train, &m);
+	measure(&t, &digits.data.train, &m);
 	assert_true(m.top1 > 0.9 && m.loss < 0.5);
-	measure(&t, &data.validation, &m);
+	measure(&t, &digits.data.validation, &m);
 	assert_true(m.top1 > 0.6);
 	assert_true(t.history.row[8][COP_HISTORY_VAL_TOP1] == m.top1 &&
 		    t.history.row[8][COP_HISTORY_VAL_LOSS] == m.loss);
@@ -454,7 +431,7 @@ static void test_resuming(void **state)
 			}
 			if (kind == 5)
 				mix_layers(&first);
-			first.progress_path = second.progress_path = progress_path;
+			first.progress_path = second.progress_path = digits.progress;
 			first.checkpoint_seconds = 1e9;
 			second.checkpoint_seconds = 1e9;
 			run_to(&first, at);
@@ -486,19 +463,19 @@ static void test_stopping(void **state)
 	struct cop_err err = {0};
 	volatile sig_atomic_t stop = 1;
 	bool found = true;
-	unlink(progress_path);
+	unlink(digits.progress);
 	begin(&t, &c, hidden, 1);
-	t.progress_path = progress_path;
+	t.progress_path = digits.progress;
 	cop_trainer_resume(&t, &found);
 	assert_false(found);
 	t.checkpoint_seconds = 1e9;
 	run_to(&t, 2);
-	assert_false(cop_exists(progress_path));
+	assert_false(cop_exists(digits.progress));
 	t.stop = &stop;
 	t.what = "cell 3";
 	assert_int_equal(cop_trainer_run(&t, t.total_steps, &err), COP_ESTOPPED);
 	assert_non_null(strstr(err.msg, "cell 3 was asked to stop: saved at step 3"));
-	assert_true(cop_exists(progress_path));
+	assert_true(cop_exists(digits.progress));
 	t.identity = "other work";
 	cop_trainer_resume(&t, &found);
 	assert_false(found);
@@ -513,19 +490,19 @@ static void test_stopping(void **state)
 	for (int k = 0; k < 2; k++) {
 		char *file, *at;
 		size_t len;
-		assert_int_equal(cop_read_file(progress_path, &file, &len, &err), 0);
+		assert_int_equal(cop_read_file(digits.progress, &file, &len, &err), 0);
 		assert_non_null(at = memmem(file, len, &sum[k], sizeof(sum[k])));
 		at[3] ^= 4; /* another sum, and nothing else is amiss */
-		assert_int_equal(cop_write_file(progress_path, file, len, &err), 0);
+		assert_int_equal(cop_write_file(digits.progress, file, len, &err), 0);
 		cop_trainer_resume(&t, &found);
 		assert_false(found);
 		at[3] ^= 4;
-		assert_int_equal(cop_write_file(progress_path, file, len, &err), 0);
+		assert_int_equal(cop_write_file(digits.progress, file, len, &err), 0);
 		free(file);
 		cop_trainer_resume(&t, &found);
 		assert_true(found);
 	}
-	assert_int_equal(truncate(progress_path, 3000), 0);
+	assert_int_equal(truncate(digits.progress, 3000), 0);
 	cop_trainer_resume(&t, &found);
 	assert_false(found);
 	cop_trainer_release(&t);
@@ -556,7 +533,7 @@ static void test_masked_training(void **state)
 			}
 		}
 		struct cop_measure m;
-		measure(&t, &data.train, &m);
+		measure(&t, &digits.data.train, &m);
 		assert_true(m.top1 > 0.4);
 		free(mask);
 		cop_trainer_release(&t);
@@ -572,7 +549,7 @@ static void test_refusals(void **state)
 	struct cop_err err = {0};
 	struct cop_model_config m = {.hidden = {hidden, 1}};
 	c.batch = TRAINING;
-	assert_int_equal(cop_trainer_init(&t, &m, &c, &data, &cop_cpu_backend, &err), COP_EINPUT);
+	assert_int_equal(cop_trainer_init(&t, &m, &c, &digits.data, &cop_cpu_backend, &err), COP_EINPUT);
 	assert_non_null(strstr(err.msg, "'train.batch' is 330, but only 300 images"));
 	c.batch = BATCH;
 	begin(&t, &c, hidden, 1);
