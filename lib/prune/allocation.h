@@ -1,8 +1,9 @@
 /*
  * How many weights are cut of which tensor, and which ones. An allocation puts each prunable tensor into a group,
  *within which weights are ranked together, and gives each group the number that is cut of it: of all P weights exactly
- * cop_prune_count(q, P), with largest remainders where shares of tensors are rounded. Scores then say which weights of
- *a group go: the lowest, equal ones in tensor order, then index order.
+ * cop_prune_count(q, P), with largest remainders where shares of tensors are rounded; with scope `layer` that of each
+ * tensor for itself. Scores then say which weights of a group go: the lowest, equal ones in tensor order, then index
+ * order.
  *
  * Layers that `rates` names are cut by themselves, at so many times the rate of the others, as the output layer at half
  * the rate in Frankle & Carbin (2019). The shares of the others:
