@@ -266,7 +266,8 @@ int cmd_connect(int argc, char **argv)
 		.doc = "Measure the test error along the straight line between the weights of each two children of a "
 		       "cell (sweep.children), and how far it rises above the mean of the ends: their instability, in "
 		       "points of percent, stable below 2. Each line goes into RUN/connect/FIRST-SECOND.h5; what is "
-		       "there already is not measured again. Exit code 4 where cells are missing.",
+		       "there already, with as many points and batches, is not measured again. Exit code 4 where cells "
+		       "are missing.",
 		.children = children};
 	struct args a = {.options = {.points = POINTS, .batches = BATCHES, .stop = &cop_stop_asked}};
 	struct cop_connected c;

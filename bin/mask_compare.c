@@ -133,32 +133,65 @@ static double measure(const struct many *m, bool overlap, size_t i, size_t j)
 	return overlap ? cop_overlap_fraction(&o) : cop_overlap_jaccard(&o);
 }
 
+/* Masks i and j are equal where neither keeps a weight that the other has not. */
+static bool equal(const struct many *m, size_t i, size_t j)
+{
+	size_t n = m->set.n;
+	return m->both[i * n + j] == m->both[i * n + i] && m->both[i * n + j] == m->both[j * n + j];
+}
+
+static size_t first_equal(const struct many *m, size_t i)
+{
+	size_t k = 0;
+	while (!equal(m, k, i))
+		k++;
+	return k;
+}
+
+/* Besides i itself. */
+static size_t count_equal(const struct many *m, size_t i)
+{
+	size_t count = 0;
+	for (size_t k = 0; k < m->set.n; k++)
+		count += k != i && equal(m, i, k);
+	return count;
+}
+
+/* Of equal masks the first one. */
 static void print_matrix(const struct many *m, const char *heading, bool overlap)
 {
 	enum { BEFORE = 3, DIGITS = 24 };
-	size_t n = m->set.n;
+	size_t n = m->set.n, shown = 0, *place = cop_xcalloc(n, sizeof(*place));
 	struct cop_column *column = cop_xcalloc(BEFORE + n, sizeof(*column));
 	char(*number)[DIGITS] = cop_xcalloc(n, sizeof(*number));
 	struct cop_table t;
 	column[0] = (struct cop_column){heading, COP_COLUMN_INT, 0};
 	column[1] = (struct cop_column){overlap ? "overlap" : "jaccard", COP_COLUMN_TEXT, 0};
 	column[2] = (struct cop_column){"kept", COP_COLUMN_INT, 0};
-	for (size_t i = 0; i < n; i++) {
-		snprintf(number[i], DIGITS, "%" PRId64, m->row[i].number);
+	for (size_t i = 0; i < n; i++)
+		if (first_equal(m, i) == i)
+			place[shown++] = i;
+	for (size_t i = 0; i < shown; i++) {
+		snprintf(number[i], DIGITS, "%" PRId64, m->row[place[i]].number);
 		column[BEFORE + i] = (struct cop_column){number[i], COP_COLUMN_REAL, 3};
 	}
-	cop_table_init(&t, column, BEFORE + n);
-	for (size_t i = 0; i < n; i++) {
-		cop_table_int(&t, m->row[i].number);
-		cop_table_text(&t, m->row[i].name);
-		cop_table_int(&t, (int64_t)m->both[i * n + i]);
-		for (size_t j = 0; j < n; j++)
-			cop_table_real(&t, measure(m, overlap, i, j));
+	cop_table_init(&t, column, BEFORE + shown);
+	for (size_t i = 0; i < shown; i++) {
+		size_t a = place[i], others = count_equal(m, a);
+		char *name = others ? cop_xasprintf("%s (+%zu equal)", m->row[a].name, others)
+				    : cop_xstrdup(m->row[a].name);
+		cop_table_int(&t, m->row[a].number);
+		cop_table_text(&t, name);
+		cop_table_int(&t, (int64_t)m->both[a * n + a]);
+		for (size_t j = 0; j < shown; j++)
+			cop_table_real(&t, measure(m, overlap, a, place[j]));
+		free(name);
 	}
 	cop_table_print(&t, stdout, false);
 	cop_table_release(&t);
 	free(number);
 	free(column);
+	free(place);
 }
 
 static cJSON *matrix_json(const struct many *m, bool overlap)

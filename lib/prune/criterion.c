@@ -46,6 +46,11 @@ double cop_criterion_macs(enum cop_criterion c, double macs, double images)
 	}
 }
 
+int cop_scoring_watch(const struct cop_scoring *s, struct cop_err *err)
+{
+	return s->watch ? s->watch(s->user, err) : 0;
+}
+
 static bool is_there(const struct cop_scoring *s, size_t i)
 {
 	return !s->before || s->before[i];
@@ -214,6 +219,9 @@ static int cut_flow(const struct cop_scoring *s, const struct cop_allocation *a,
 	*threshold = 0;
 	for (int turn = 1; turn <= FLOW_TURNS && !rc; turn++) {
 		double largest = 0;
+		rc = cop_scoring_watch(s, err);
+		if (rc)
+			break;
 		share_turn(s, a, turn, part.cut);
 		cop_flow_scores(f, now.before, score);
 		rc = finish_scores(&now, score, err);

@@ -59,6 +59,9 @@ struct cop_scoring {
 	const uint8_t *before; /* (params.total): what the round before kept; NULL: everything is there */
 	const struct cop_samples *samples; /* the batches of L */
 	uint64_t seed;                     /* of random draws */
+	/* Before each batch, and each turn of synflow: what it returns other than 0 ends it. May be NULL. */
+	int (*watch)(void *user, struct cop_err *err);
+	void *user;
 };
 
 /*

@@ -66,7 +66,9 @@ static int differentiate(struct view *v, const struct cop_gradient64_mode *mode,
 	const struct cop_place64 at = {.param = v->param, .direction = v->direction};
 	memset(v->sum, 0, total(v->s) * sizeof(double));
 	for (int64_t k = 0; k < from->n && !rc; k++) {
-		rc = from->read(from, k, v->x, v->label, err);
+		rc = cop_scoring_watch(v->s, err);
+		if (!rc)
+			rc = from->read(from, k, v->x, v->label, err);
 		if (!rc)
 			cop_gradient64_add(d, &at, v->x, v->label, v->sum);
 	}

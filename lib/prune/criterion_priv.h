@@ -4,6 +4,9 @@
 
 #include "prune/criterion.h"
 
+/* s->watch, where there is one. */
+int cop_scoring_watch(const struct cop_scoring *s, struct cop_err *err) COP_CHECKED;
+
 /* snip: |w_0 g|; gradient-weight: |w_T g|. w: (params.total). */
 int cop_score_gradient(const struct cop_scoring *s, const float *w, double *score, struct cop_err *err) COP_CHECKED;
 int cop_score_grasp(const struct cop_scoring *s, double *score, struct cop_err *err) COP_CHECKED;

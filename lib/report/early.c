@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "report/table.h"
 #include "report/text.h"
+#include "sweep/experiment.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -73,6 +74,12 @@ static int by_order(const void *a, const void *b)
 	return x->order != y->order ? (x->order > y->order) - (x->order < y->order) : strcmp(x->label, y->label);
 }
 
+/* Weights that were trained before: how fast they learn their steps do not tell. */
+static bool goes_on(const struct cop_row *row)
+{
+	return cop_retrain_goes_on(cop_choice_find(COP_RETRAIN_CHOICES, row->retrain));
+}
+
 void cop_early_init(struct cop_early *e, const struct cop_results *r, const struct cop_grid *g)
 {
 	bool any = false;
@@ -86,7 +93,7 @@ void cop_early_init(struct cop_early *e, const struct cop_results *r, const stru
 		const struct cop_row *row = &r->cell[i].row;
 		size_t q = cop_grid_quantile(g, row->quantile), k = cop_grid_reset(g, row->reset);
 		size_t v = cop_variants_find(&g->variants, row);
-		if (q < g->nq && k < g->nr && v < g->variants.n && row->child == 0)
+		if (q < g->nq && k < g->nr && v < g->variants.n && row->child == 0 && !goes_on(row))
 			add(e, &find_series(e, row, v, k)->at[q], &r->cell[i].history);
 	}
 	for (size_t i = 0; i < r->ndense; i++)
@@ -120,28 +127,27 @@ static void add_step(struct cop_table *t, const struct cop_spread *s)
 		cop_table_none(t);
 }
 
-/* Series from..to - 1, and beside the first the dense network. */
-static void print_block(const struct cop_early *e, size_t from, size_t to, FILE *out)
+/* Series shown[from] .. shown[to - 1]; the dense network is the same beside each. */
+static void print_block(const struct cop_early *e, const size_t *shown, size_t from, size_t to, FILE *out)
 {
 	struct cop_table t;
 	struct cop_column *column = cop_xcalloc(to - from + 2, sizeof(*column));
 	column[0] = (struct cop_column){"quantile", COP_COLUMN_TEXT, 0};
 	column[1] = (struct cop_column){"left", COP_COLUMN_PERCENT, 2};
 	for (size_t i = from; i < to; i++)
-		column[2 + i - from] = (struct cop_column){e->series[i].label, COP_COLUMN_INT, 0};
+		column[2 + i - from] = (struct cop_column){e->series[shown[i]].label, COP_COLUMN_INT, 0};
 	cop_table_init(&t, column, to - from + 2);
 	cop_table_text(&t, "dense");
 	cop_table_real(&t, 1);
-	add_step(&t, &e->dense.step);
-	for (size_t i = from + 1; i < to; i++)
-		cop_table_none(&t);
+	for (size_t i = from; i < to; i++)
+		add_step(&t, &e->dense.step);
 	for (size_t q = 0; q < e->g->nq; q++) {
 		char text[COP_NUMBER_TEXT];
 		snprintf(text, sizeof(text), "%.6g", e->g->quantile[q]);
 		cop_table_text(&t, text);
 		cop_table_real(&t, e->g->left[q]);
 		for (size_t i = from; i < to; i++)
-			add_step(&t, &e->series[i].at[q].step);
+			add_step(&t, &e->series[shown[i]].at[q].step);
 	}
 	cop_table_print(&t, out, false);
 	cop_table_release(&t);
@@ -151,21 +157,25 @@ static void print_block(const struct cop_early *e, size_t from, size_t to, FILE 
 void cop_early_print(const struct cop_early *e, FILE *out, int width)
 {
 	enum { LABELS = 16, LEAST = 8 };
-	size_t widest = LEAST, fit = 1;
+	size_t widest = LEAST, fit = 1, n = 0, *shown = cop_xcalloc(e->n + 1, sizeof(*shown));
 	for (size_t i = 0; i < e->n; i++) {
 		size_t w = cop_text_width(e->series[i].label);
+		if (e->g->variants.n > 1 && e->series[i].reset != cop_grid_best_reset(e->g))
+			continue;
 		widest = w > widest ? w : widest;
+		shown[n++] = i;
 	}
 	if (width >= LABELS + (int)widest + 2)
 		fit = ((size_t)width - LABELS) / (widest + 2);
-	if (e->n)
+	if (n)
 		fprintf(out, "\nearly stop, the step of the least validation loss (mean of the replicates):\n");
-	for (size_t from = 0, to; from < e->n; from = to) {
-		to = from + fit < e->n ? from + fit : e->n;
+	for (size_t from = 0, to; from < n; from = to) {
+		to = from + fit < n ? from + fit : n;
 		if (from > 0)
 			fprintf(out, "\n");
-		print_block(e, from, to, out);
+		print_block(e, shown, from, to, out);
 	}
+	free(shown);
 }
 
 static const struct cop_column columns[] = {

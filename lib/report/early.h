@@ -36,7 +36,10 @@ struct cop_early {
 	double every; /* steps between two looks, as far as histories tell: steps are known to within it; NaN */
 };
 
-/* From the histories, so that results of every age have them. n is 0 where there is no validation loss. */
+/*
+ * From the histories, so that results of every age have them. Cells that go on with trained weights (lr-rewind,
+ * fine-tune) are left out. n is 0 where there is no validation loss.
+ */
 void cop_early_init(struct cop_early *e, const struct cop_results *r, const struct cop_grid *g);
 void cop_early_release(struct cop_early *e);
 
@@ -44,7 +47,8 @@ void cop_early_release(struct cop_early *e);
  */
 double cop_early_speed(const struct cop_early *e, const struct cop_early_place *p);
 
-/* Mean steps, quantiles down, series across, in blocks of as many as fit `width` columns. Nothing where n is 0. */
+/* Mean steps, quantiles down, series across, in blocks of as many as fit `width` columns; of several variants those at
+   the best cell's reset point. Nothing where n is 0. */
 void cop_early_print(const struct cop_early *e, FILE *out, int width);
 
 /* A row for each place that has a value. */

@@ -41,7 +41,8 @@ static void begin(struct cop_lines *f, const struct cop_early *e, bool accuracy)
 static void add(struct cop_lines *f, const struct cop_early *e, const struct cop_early_series *s, bool accuracy)
 {
 	const struct cop_variant *v = &e->g->variants.v[s->variant];
-	struct cop_line *l = cop_lines_add(f, variants(e) ? v->name : s->label, variants(e) && v->control);
+	struct cop_line *l = cop_lines_add(f, variants(e) ? v->name : e->g->reset[s->reset].name,
+					   variants(e) && v->control);
 	double scale = accuracy ? 100 : 1;
 	if (variants(e))
 		l->kind = s->variant; /* as in the figures of accuracy */

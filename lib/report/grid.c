@@ -114,7 +114,7 @@ void cop_spread_finish(struct cop_spread *s)
 {
 	struct cop_estimate e = cop_moments_estimate(&s->sums);
 	s->mean = e.mean;
-	s->sd = e.n == 1 ? 0 : e.sd;
+	s->sd = e.sd;
 	s->half = e.half;
 	if (!s->n)
 		s->min = s->max = NAN;
@@ -122,7 +122,7 @@ void cop_spread_finish(struct cop_spread *s)
 
 struct cop_estimate cop_spread_estimate(const struct cop_spread *s)
 {
-	return (struct cop_estimate){.n = s->n, .mean = s->mean, .sd = s->n > 1 ? s->sd : NAN, .half = s->half};
+	return (struct cop_estimate){.n = s->n, .mean = s->mean, .sd = s->sd, .half = s->half};
 }
 
 static void add_value(struct cop_spread *s, double v)
@@ -138,6 +138,15 @@ static bool find_place(const struct cop_grid *g, const struct cop_row *row, size
 	*q = cop_grid_quantile(g, row->quantile);
 	*k = cop_grid_reset(g, row->reset);
 	return *v < g->variants.n && *q < g->nq && *k < g->nr;
+}
+
+/* Of a place that nothing is known of: as much as is left of another variant, or what the quantile says. */
+static double left_elsewhere(const struct cop_grid *g, const size_t *count, size_t q)
+{
+	for (size_t v = 0; v < g->variants.n; v++)
+		if (count[v * g->nq + q])
+			return g->table[v].left[q];
+	return 1 - g->quantile[q];
 }
 
 static void gather(struct cop_grid *g, const struct cop_results *r)
@@ -159,8 +168,12 @@ static void gather(struct cop_grid *g, const struct cop_results *r)
 	for (v = 0; v < g->variants.n; v++)
 		for (q = 0; q < g->nq; q++) {
 			size_t n = count[v * g->nq + q];
-			g->table[v].left[q] = n ? g->table[v].left[q] / (double)n : 1 - g->quantile[q];
+			g->table[v].left[q] = n ? g->table[v].left[q] / (double)n : NAN;
 		}
+	for (v = 0; v < g->variants.n; v++)
+		for (q = 0; q < g->nq; q++)
+			if (!count[v * g->nq + q])
+				g->table[v].left[q] = left_elsewhere(g, count, q);
 	free(count);
 	for (size_t i = 0; i < r->ndense; i++)
 		add_value(&g->dense, r->dense[i].test_top1);
@@ -318,4 +331,10 @@ size_t cop_grid_ticket(const struct cop_grid *g, struct cop_grid *shown)
 		}
 	}
 	return found;
+}
+
+size_t cop_grid_best_reset(const struct cop_grid *g)
+{
+	struct cop_grid best = cop_grid_show(g, cop_grid_best_variant(g));
+	return g->nr ? best.best % g->nr : 0;
 }

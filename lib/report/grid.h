@@ -12,7 +12,7 @@
 /* What the replicates of one thing say; NaN where n is 0. */
 struct cop_spread {
 	size_t n;
-	double mean, min, max, sd; /* sd: of the sample, 0 for n = 1 */
+	double mean, min, max, sd; /* sd: of the sample; NaN for n = 1 */
 	double half;               /* the mean's 95% interval reaches so far to each side; NaN for n = 1 */
 	struct cop_moments sums;   /* while it is gathered */
 };
@@ -68,6 +68,9 @@ const char *cop_grid_name(const struct cop_grid *g);
 
 /* The variant with the best place of all; the first where nothing is finished. */
 size_t cop_grid_best_variant(const struct cop_grid *g);
+
+/* The reset point of the best cell of all variants; 0 where nothing is finished. */
+size_t cop_grid_best_reset(const struct cop_grid *g);
 
 /* A ticket wins while its accuracy is no further below the dense network's; half a point, as the papers speak. */
 #define COP_TICKET_BELOW 0.005

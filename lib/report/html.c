@@ -184,7 +184,9 @@ static void add_figure(struct page *p, const char *classes, const char *heading,
 static void add_heatmap(struct page *p, const struct cop_grid *g)
 {
 	struct cop_str svg = {0}, caption = {0};
-	bool magnitude = strcmp(g->variants.v[g->shown].criterion, "magnitude") == 0;
+	bool magnitude = true;
+	for (size_t v = 0; v < g->variants.n; v++)
+		magnitude = magnitude && strcmp(g->variants.v[v].criterion, "magnitude") == 0;
 	cop_figure_heatmap(&svg, g, false);
 	if (g->shown > 0)
 		cop_str_add(&caption, "As in the first map; colours mean the same in all of them.");
@@ -240,19 +242,12 @@ static void add_variants(struct page *p, size_t reset)
 	free(part);
 }
 
-/* The reset point of the best cell of all variants; 0 where nothing is finished. */
-static size_t best_reset(const struct cop_grid *g)
-{
-	struct cop_grid best = cop_grid_show(g, cop_grid_best_variant(g));
-	return g->nr ? best.best % g->nr : 0;
-}
-
 /* At each reset point, of many at the first, the last and the best cell's. */
 static void compare_variants(struct page *p)
 {
 	const struct cop_grid *g = p->g;
 	for (size_t k = 0; k < g->nr && has_variants(p); k++)
-		if (g->nr <= RESETS_COMPARED || k == 0 || k == g->nr - 1 || k == best_reset(g))
+		if (g->nr <= RESETS_COMPARED || k == 0 || k == g->nr - 1 || k == cop_grid_best_reset(g))
 			add_variants(p, k);
 }
 
@@ -293,7 +288,7 @@ static void add_early(struct page *p)
 	struct cop_str svg = {0}, caption = {0};
 	struct cop_early e;
 	cop_early_init(&e, p->r, p->g);
-	size_t reset = best_reset(p->g);
+	size_t reset = cop_grid_best_reset(p->g);
 	char *part = has_variants(p) && p->g->nr ? cop_xasprintf("reset to %s", p->g->reset[reset].name)
 						 : cop_xstrdup("");
 	cop_figure_early(&svg, &e, reset, false);
@@ -364,10 +359,10 @@ static void add_overlaps(struct page *p, const struct cop_overlaps *o)
 	struct cop_str svg = {0};
 	char *part = cop_xasprintf("quantile %.6g", o->quantile);
 	char *caption = cop_xasprintf(
-		"The share of the weights of one mask that the other keeps, too; %.2f is what masks that keep weights "
+		"The share of the weights of one mask that the other keeps, too; %.2g is what masks that keep weights "
 		"at "
 		"random have in common. Masks that are equal are drawn once, with the first cell's name.%s",
-		o->chance, o->more ? " <code>coppice mask compare</code> has those that find no place here." : "");
+		o->chance, o->more ? " Not all cells were looked at; <code>coppice mask compare</code> does." : "");
 	cop_figure_overlaps(&svg, o);
 	add_figure(p, o->n > WIDE ? "wide" : "", "What tickets have in common", part, &svg, caption);
 	free(caption);

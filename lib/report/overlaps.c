@@ -1,6 +1,7 @@
 /* Overlaps of tickets; see overlaps.h. */
 #include "report/overlaps.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "prune/overlap.h"
@@ -12,6 +13,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* While they are gathered; set.n is o->n. */
 struct gathering {
@@ -19,17 +21,20 @@ struct gathering {
 	struct cop_mask_set set;
 	const struct cop_grid *g;
 	const char *run;
+	const struct cop_row *row[COP_OVERLAPS_READ]; /* whose files were read */
 	size_t read;
+	bool replicates; /* there are several */
 };
 
 /* "magnitude, replicate 1, reset to 2ep"; what all cells share is left out. */
-static char *label_of(const struct cop_grid *g, const struct cop_row *row)
+static char *label_of(const struct gathering *s, const struct cop_row *row)
 {
+	const struct cop_grid *g = s->g;
 	struct cop_str b = {0};
 	size_t v = cop_variants_find(&g->variants, row);
 	if (v < g->variants.n)
 		cop_str_add(&b, g->variants.v[v].name);
-	if (g->replicates > 1)
+	if (s->replicates)
 		cop_str_addf(&b, "%sreplicate %" PRId64, b.len ? ", " : "", row->replicate);
 	if (g->nr > 1 || !b.len)
 		cop_str_addf(&b, "%sreset to %.*s", b.len ? ", " : "", COP_TEXT - 1, row->reset);
@@ -45,27 +50,49 @@ static void add_mask(struct gathering *s, const struct cop_mask_file *f, const s
 		cop_warn("cell %" PRId64 ": %s: its mask is not among the overlaps", row->index, err.msg);
 		return;
 	}
-	size_t same = cop_mask_set_find_last(&s->set);
-	if (same < o->n)
-		o->mask[same].others++;
-	if (same < o->n || o->n == COP_OVERLAPS_MAX) {
-		o->more |= same == o->n;
+	if (cop_mask_set_find_last(&s->set) < o->n)
 		cop_mask_set_drop(&s->set);
-		return;
+	else
+		o->mask[o->n++] = (struct cop_overlaps_mask){.row = row, .label = label_of(s, row)};
+}
+
+static bool same_word(const char *a, const char *b)
+{
+	return strncmp(a, b, COP_TEXT - 1) == 0;
+}
+
+/* Whether a file with this mask was read: scores that are cut up to the same one are the same scores. */
+static bool is_known(const struct gathering *s, const struct cop_row *row)
+{
+	for (size_t i = 0; i < s->read; i++) {
+		const struct cop_row *r = s->row[i];
+		if (r->replicate == row->replicate && r->round == row->round && r->nnz == row->nnz &&
+		    r->threshold == row->threshold && same_word(r->criterion, row->criterion) &&
+		    same_word(r->retrain, row->retrain))
+			return true;
 	}
-	o->mask[o->n++] = (struct cop_overlaps_mask){.row = row, .label = label_of(s->g, row)};
+	return false;
 }
 
 static void add_cell(struct gathering *s, const struct cop_row *row)
 {
 	struct cop_mask_file f;
-	if (s->read == COP_OVERLAPS_READ) {
+	struct cop_err err;
+	if (row->same_as >= 0 || is_known(s, row))
+		return;
+	if (s->read == COP_OVERLAPS_READ || s->o->n == COP_OVERLAPS_MAX) {
 		s->o->more = true;
 		return;
 	}
-	s->read++;
+	s->row[s->read++] = row;
 	char *path = cop_cell_path(s->run, row->index);
-	if (cop_mask_file_read(path, &f, NULL) == 0) {
+	bool has = false;
+	int rc = cop_exists(path) ? cop_mask_file_has(path, &has, &err) : 0;
+	if (has)
+		rc = cop_mask_file_read(path, &f, &err);
+	if (rc)
+		cop_warn("%s: its mask is not among the overlaps", err.msg);
+	if (has && !rc) {
 		add_mask(s, &f, row);
 		cop_mask_file_release(&f);
 	}
@@ -104,6 +131,8 @@ void cop_overlaps_read(struct cop_overlaps *o, const char *run, const struct cop
 	struct gathering s = {.o = o, .g = g, .run = run};
 	*o = (struct cop_overlaps){.quantile = q < g->nq ? g->quantile[q] : NAN};
 	o->mask = cop_xcalloc(COP_OVERLAPS_MAX, sizeof(*o->mask));
+	for (size_t i = 0; i < r->ncells; i++)
+		s.replicates |= r->cell[i].row.replicate != r->cell[0].row.replicate;
 	for (size_t k = 0; k < g->nr && q < g->nq; k++)
 		for (size_t i = 0; i < r->ncells; i++) {
 			const struct cop_row *row = &r->cell[i].row;
@@ -143,7 +172,6 @@ static cJSON *mask_json(const struct cop_overlaps_mask *m)
 	cJSON_AddStringToObject(json, "reset", m->row->reset);
 	cJSON_AddStringToObject(json, "criterion", m->row->criterion);
 	cJSON_AddStringToObject(json, "retrain", m->row->retrain);
-	cop_json_add_num(json, "others", (double)m->others);
 	return json;
 }
 

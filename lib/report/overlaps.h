@@ -13,7 +13,6 @@ enum { COP_OVERLAPS_MAX = 20, COP_OVERLAPS_READ = 100 };
 
 struct cop_overlaps_mask {
 	const struct cop_row *row; /* of the first cell that has it */
-	size_t others;             /* cells that have the same */
 	char *label;               /* owned */
 };
 
@@ -24,14 +23,15 @@ struct cop_overlaps {
 	double quantile;
 	double chance; /* what v is in the mean between random masks of the smallest one's size, spread over all weights
 			*/
-	bool more;     /* there are masks that are not shown */
+	bool more;     /* some cells were not looked at */
 };
 
 /*
  * Of the quantile of the sparsest winning ticket (cop_grid_ticket), or else of the best cell: the masks of `run`'s
- * cells, first of all variants and replicates at the first reset point, then at the next. Children have their ticket's.
- * A file that is not there or holds no mask is passed over. n is 0 where there are not two masks. `r` must outlive *o;
- * release *o.
+ * cells, first of all variants and replicates at the first reset point, then at the next. Children have their ticket's,
+ * and cells whose criterion cut the same weights, by their counts and thresholds, are read once. A file that is not
+ * there or holds no mask is passed over, one that cannot be read with a warning. n is 0 where there are not two masks.
+ * `r` must outlive *o; release *o.
  */
 void cop_overlaps_read(struct cop_overlaps *o, const char *run, const struct cop_results *r, const struct cop_grid *g);
 void cop_overlaps_release(struct cop_overlaps *o); /* {0} is allowed */

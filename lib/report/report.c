@@ -143,18 +143,19 @@ static int report_results(const char *run, const char *results, const char *html
 	struct cop_overlaps overlaps;
 	cop_grid_init(&g, r);
 	cop_usage_init(&u, r);
-	cop_stability_read(&s, run, r);
-	cop_overlaps_read(&overlaps, run, r, &g);
 	const struct cop_html_parts parts = {r, &g, &s, &overlaps};
-	if (o->json)
-		print_json(&parts, &u, out);
-	else {
+	if (!o->json) {
 		cop_heatmap_print(&g, r->name, out, o->colour ? cop_colours_known() : COP_COLOURS_NONE,
 				  cop_terminal_width(out));
 		print_early(r, &g, out);
 		cop_speed_print(&g, out);
 		print_collapse(r, &g, out);
 	}
+	/* after what the results alone say, for it reads files of the run */
+	cop_stability_read(&s, run, r);
+	cop_overlaps_read(&overlaps, run, r, &g);
+	if (o->json)
+		print_json(&parts, &u, out);
 	int rc = cop_html_write(html, &parts, err);
 	cop_stability_release(&s);
 	cop_overlaps_release(&overlaps);

@@ -197,6 +197,18 @@ int cop_mask_file_read(const char *path, struct cop_mask_file *m, struct cop_err
 	return rc;
 }
 
+int cop_mask_file_has(const char *path, bool *has, struct cop_err *err)
+{
+	struct cop_h5 *f;
+	*has = false;
+	int rc = cop_h5_open(&f, path, NULL, err);
+	if (!rc) {
+		*has = cop_h5_has(f, "masks");
+		cop_h5_close(f);
+	}
+	return rc;
+}
+
 void cop_mask_file_release(struct cop_mask_file *m)
 {
 	cop_layout_release(&m->layout);

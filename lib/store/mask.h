@@ -32,6 +32,9 @@ int cop_mask_file_write(const char *path, const struct cop_layout *l, const uint
  * are not those at the root, or where there are no masks.
  */
 int cop_mask_file_read(const char *path, struct cop_mask_file *m, struct cop_err *err) COP_CHECKED;
+/* Whether a mask file, or a cell's file, holds masks at all; a cell's may not. COP_EINPUT: it cannot be opened. */
+int cop_mask_file_has(const char *path, bool *has, struct cop_err *err) COP_CHECKED;
+
 void cop_mask_file_release(struct cop_mask_file *m);
 
 #endif

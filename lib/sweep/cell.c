@@ -268,7 +268,7 @@ static void run_wave(const struct cop_run *r, struct member *m, int n, struct jo
 	wanted = wanted < COP_LANES_MAX ? wanted : COP_LANES_MAX - 1;
 	int room = rc[lead] ? 0 : room_beside(&job[lead], wanted);
 	for (int i = lead + 1; i < n && room > 0; i++) {
-		if (m[i].over || !cop_ticket_beside(m[i].point, m[lead].point))
+		if (m[i].over || !cop_ticket_beside(m[i].point, m[lead].point) || (o->stop && *o->stop))
 			continue;
 		m[i].over = true;
 		rc[i] = begin(&job[i], r, m[i].point, &job[lead], o, &err[i]);

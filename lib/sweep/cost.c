@@ -82,7 +82,7 @@ static double run_seconds(const struct counting *n, int64_t left, int64_t togeth
 /* Seconds of finding what to cut. Derivatives in float64 are the CPU's, whatever trains. */
 static double score_seconds(const struct counting *n, const struct cop_point *p, int64_t together)
 {
-	static const double rate = 5e9; /* multiply-accumulates a second of a core, as docs/performance.md has it */
+	static const double rate = 3e9; /* multiply-accumulates a second of a core: docs/performance.md */
 	const struct cop_experiment *e = &n->run->experiment;
 	double images = (double)e->sweep.score_batches * (double)e->train.batch;
 	double cores = fmin(threads_of(e, together), (double)e->slurm.cpus / (double)together);
@@ -156,29 +156,49 @@ static double count_dense(struct counting *n)
 	return wall;
 }
 
+/* Of cells at once on parts of the cores, each with its own scoring: the longest. */
+static double shared_seconds(const struct counting *n, const int64_t *index, size_t cells)
+{
+	double longest = 0;
+	for (size_t i = 0; i < cells; i++) {
+		const struct cop_point *p = &n->run->cell[index[i]];
+		int64_t steps = cop_ticket_steps(p, n->run->total_steps), together = (int64_t)cells;
+		longest = fmax(longest, score_seconds(n, p, together) + run_seconds(n, steps, together));
+	}
+	return longest;
+}
+
 /*
- * Cells of one task, at once where it is `concurrent`: each on a part of the cores, or on the device beside those that
- * it can go with, which are as long as their longest; the others follow.
+ * Of cells in turn, all of whose masks are made in turn; on a device those that can go beside each other share it, and
+ * are as long as their longest.
  */
-static double bundle_seconds(const struct counting *n, const int64_t *index, size_t cells)
+static double waves_seconds(const struct counting *n, const int64_t *index, size_t cells, bool at_once)
 {
 	const struct cop_run *r = n->run;
-	const struct cop_slurm_config *s = &r->experiment.slurm;
-	int64_t together = s->concurrent ? (int64_t)cells : 1;
-	double *took = cop_xcalloc(cells, sizeof(*took)), sum = 0;
+	double sum = 0;
 	for (size_t i = 0; i < cells; i++) {
 		const struct cop_point *p = &r->cell[index[i]];
-		double seconds = score_seconds(n, p, together) +
-				 run_seconds(n, cop_ticket_steps(p, r->total_steps), together);
-		size_t with = 0;
-		while (with < i && !(s->concurrent && (!s->gpus || cop_ticket_beside(p, &r->cell[index[with]]))))
-			with++;
-		took[with] = fmax(took[with], seconds);
+		int64_t wave = 1, longest = cop_ticket_steps(p, r->total_steps);
+		bool leads = true;
+		for (size_t k = 0; k < cells && at_once; k++) {
+			const struct cop_point *q = &r->cell[index[k]];
+			int64_t steps = cop_ticket_steps(q, r->total_steps);
+			if (k == i || !cop_ticket_beside(p, q))
+				continue;
+			leads = leads && k > i;
+			wave++;
+			longest = steps > longest ? steps : longest;
+		}
+		sum += score_seconds(n, p, 1) + (leads ? run_seconds(n, longest, wave) : 0);
 	}
-	for (size_t i = 0; i < cells; i++)
-		sum += took[i];
-	free(took);
 	return sum;
+}
+
+static double bundle_seconds(const struct counting *n, const int64_t *index, size_t cells)
+{
+	const struct cop_slurm_config *s = &n->run->experiment.slurm;
+	return s->concurrent && !s->gpus ? shared_seconds(n, index, cells)
+					 : waves_seconds(n, index, cells, s->concurrent);
 }
 
 /* The cells of `index` (n of them), so many to a task; returns how long they take. */
@@ -294,7 +314,8 @@ static int find_speed(const struct cop_run *r, const struct cop_cost_options *o,
 	*s = (struct cop_speed){.images_per_second = NAN, .threads = 1};
 	if (o->history)
 		return cop_speed_from_history(r, o->history, s, err);
-	int threads = threads_of(&r->experiment, slurm->concurrent ? slurm->cells_per_task : 1);
+	/* what shares a device has a part of it, whatever threads are beside it */
+	int threads = threads_of(&r->experiment, slurm->concurrent && !slurm->gpus ? slurm->cells_per_task : 1);
 	/* a login node may be smaller than what will train */
 	if (o->measure && r->total_steps > 0 && cop_speed_measure(r, threads, s, &why)) {
 		cop_warn("no steps were timed: %s", why.msg);

@@ -206,6 +206,19 @@ static int check_device(const struct cop_experiment *e, struct cop_err *err)
 	return rc ? cop_fail(err, rc, "%s", why.msg) : 0;
 }
 
+/* A cosine's last rate trains nothing. */
+#define LAST_RATE 0.01
+static void warn_of_last_rate(const struct cop_experiment *e, const struct cop_schedule *s)
+{
+	const struct cop_sweep_config *w = &e->sweep;
+	bool tuned = cop_ints_hold(&w->retrain, COP_RETRAIN_FINE_TUNE) ||
+		     cop_ints_hold(&w->controls, COP_RETRAIN_FINE_TUNE);
+	if (tuned && !(w->fine_tune_lr > 0) && s->after < LAST_RATE * e->train.lr)
+		cop_warn("'fine-tune' trains with the schedule's last learning rate, %.3g, which changes next to "
+			 "nothing: 'sweep.fine_tune_lr' sets another",
+			 s->after);
+}
+
 /* The network must exist, and the schedule fit, before anything is written. Release *graph. */
 static int check_training(const struct cop_experiment *e, const struct cop_dataset_info *info, int64_t steps_per_epoch,
 			  struct cop_graph *graph, struct cop_err *err)
@@ -222,6 +235,8 @@ static int check_training(const struct cop_experiment *e, const struct cop_datas
 	rc = cop_model_build(graph, &e->model, info->channels, info->height, info->width, info->nclasses, err);
 	if (!rc)
 		rc = cop_schedule_init(&schedule, &e->train, steps_per_epoch, err);
+	if (!rc)
+		warn_of_last_rate(e, &schedule);
 	cop_schedule_release(&schedule);
 	return rc;
 }

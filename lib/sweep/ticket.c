@@ -103,46 +103,39 @@ static int read_first(const struct cop_run *r, const struct cop_staging *s, cons
 	return rc;
 }
 
-/* Samples of a trainer that may be asked to stop, and whose owner is told that it is at work, while they are scored. */
-struct watched {
-	const struct cop_samples *of;
-	const struct cop_trainer *trainer;
-};
-
-static int read_watched(const struct cop_samples *s, int64_t k, float *x, int32_t *label, struct cop_err *err)
+/* A trainer may be asked to stop while its mask is made, and whoever looks at it is told that it is at work. */
+static int watch_scoring(void *user, struct cop_err *err)
 {
-	const struct watched *w = s->user;
-	const struct cop_trainer *t = w->trainer;
+	const struct cop_trainer *t = user;
 	if (t->stop && *t->stop)
 		return cop_fail(err, COP_ESTOPPED, "%s was asked to stop while its mask was made",
 				t->what ? t->what : "training");
-	int rc = t->heartbeat ? t->heartbeat(t, t->user, err) : 0;
-	return rc ? rc : w->of->read(w->of, k, x, label, err);
+	return t->heartbeat ? t->heartbeat(t, t->user, err) : 0;
 }
 
 /* By the point's criterion: what `a` says of each group. */
-static int cut(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
-	       const struct cop_trainer *t, const struct roots *o, const struct cop_allocation *a, uint8_t *mask,
-	       double *threshold, struct cop_err *err)
+static int cut(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p, struct cop_trainer *t,
+	       const struct roots *o, const struct cop_allocation *a, uint8_t *mask, double *threshold,
+	       struct cop_err *err)
 {
 	const struct cop_experiment *e = &r->experiment;
 	const struct cop_train_config dense = cop_experiment_training(
 		e, &(struct cop_worker){.dense = true, .replicate = p->replicate});
 	struct cop_samples samples = {0};
-	struct watched watched = {&samples, t};
 	struct cop_checkpoint first;
 	int rc = read_first(r, s, p, &first, err);
 	if (!rc && cop_criterion_needs((enum cop_criterion)p->criterion).samples)
 		rc = cop_samples_open(&samples, t->data, (int)e->train.batch, e->sweep.score_batches,
 				      (uint64_t)dense.seed_order, (uint64_t)dense.seed_augment, err);
-	const struct cop_samples shown = {samples.batch, samples.n, read_watched, &watched};
 	const struct cop_scoring scoring = {.graph = &t->net.graph,
 					    .first = first.param,
 					    .first_buffer = first.buffer,
 					    .last = o->param,
 					    .before = o->before,
-					    .samples = &shown,
-					    .seed = (uint64_t)dense.seed_init};
+					    .samples = &samples,
+					    .seed = (uint64_t)dense.seed_init,
+					    .watch = watch_scoring,
+					    .user = t};
 	if (!rc)
 		rc = cop_criterion_mask(&scoring, (enum cop_criterion)p->criterion, a, mask, threshold, err);
 	cop_samples_close(&samples);
@@ -151,7 +144,7 @@ static int cut(const struct cop_run *r, const struct cop_staging *s, const struc
 }
 
 int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
-		    const struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err)
+		    struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err)
 {
 	struct roots o = {0};
 	struct cop_allocation a = {0};

@@ -17,12 +17,12 @@ int cop_ticket_checkpoint(const struct cop_run *r, const struct cop_staging *s, 
 
 /*
  * The mask of a point by its criterion, from the dense run or the round before. t: for its network and its data.
- * *threshold: the largest score that it cuts. Where the cell is a control by another mask it is that one. Between
- * batches that are scored t->stop is asked (COP_ESTOPPED) and t->heartbeat called. The caller frees *mask (the
+ * *threshold: the largest score that it cuts. Where the cell is a control by another mask it is that one. While
+ * derivatives are scored t->stop is asked (COP_ESTOPPED) and t->heartbeat called. The caller frees *mask (the
  * parameters' layout).
  */
 int cop_ticket_mask(const struct cop_run *r, const struct cop_staging *s, const struct cop_point *p,
-		    const struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err) COP_CHECKED;
+		    struct cop_trainer *t, uint8_t **mask, double *threshold, struct cop_err *err) COP_CHECKED;
 
 /* Whether a cell reads the dense run's checkpoint of step 0, whatever its reset point. */
 bool cop_ticket_needs_first(const struct cop_point *p);

@@ -118,6 +118,5 @@ expect "no cell at all" 4 '8 of 8 pairs lack a cell' coppice connect other
 
 coppice plan e.json -o alone --set sweep.children=1 --no-timing >/dev/null 2>&1
 expect "no children" 2 "no cell of '.*alone' has children" coppice connect alone
-coppice plan e.json -o bare --set sweep.keep_weights=false --no-timing >/dev/null 2>&1
-expect "no weights" 2 "hold no weights" coppice connect bare
+expect "no weights to connect" 2 "'sweep.children' needs 'sweep.keep_weights'" coppice plan e.json -o bare --set sweep.keep_weights=false --no-timing
 expect "one point is no line" 2 '' coppice connect run --points 1

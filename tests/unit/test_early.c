@@ -111,7 +111,7 @@ static void test_gathering(void **state)
 		assert_string_equal(lines,
 				    "\nearly stop, the step of the least validation loss (mean of the replicates):\n"
 				    "quantile    left   0ep  500it\n"
-				    "dense     100.00  4000      -\n"
+				    "dense     100.00  4000   4000\n"
 				    "0.5        50.00  2500   1500\n"
 				    "0.9        10.00  4000      -\n");
 		assert_non_null(strstr(narrow, "quantile    left   0ep\n"));

@@ -70,7 +70,7 @@ static void test_grid_gathers_replicates(void **state)
 	/* t(0.975; 1) = 12.706 */
 	assert_true(fabs(s->half - 12.7062047 * 0.01) < 1e-8);
 	assert_true(cop_grid_at(&g, 0, 2)->n == 1 && isnan(cop_grid_at(&g, 0, 2)->half));
-	assert_true(cop_grid_at(&g, 0, 2)->sd == 0 && isnan(cop_spread_estimate(cop_grid_at(&g, 0, 2)).sd));
+	assert_true(isnan(cop_grid_at(&g, 0, 2)->sd) && isnan(cop_spread_estimate(cop_grid_at(&g, 0, 2)).sd));
 	assert_int_equal(cop_grid_at(&g, 2, 1)->n, 0);
 	assert_int_equal(g.best, 0);
 	assert_int_equal(g.replicates, 2);
@@ -152,11 +152,11 @@ static void test_variants(void **state)
 		    !cop_grid_shows(&g, &cells[0].row));
 	char *text = drawn(&g, COP_COLOURS_NONE, 80);
 	assert_non_null(strstr(text, "\n\nmagnitude, rewind:\nquantile  left %     0ep\n"
-				     "   dense  100.00   97.00\n"
-				     "     0.5   50.00   97.00 ±12.71*\n"
-				     "     0.9   10.00       -\n"
+				     "   dense   100.0   97.00\n"
+				     "     0.5    50.0   97.00 ±12.71*\n"
+				     "     0.9    10.0       -\n"
 				     "\nmagnitude, random:\nquantile"));
-	assert_non_null(strstr(text, "     0.9   20.00   20.00       *\n\nsnip, rewind:\n"));
+	assert_non_null(strstr(text, "     0.9    20.0   20.00       *\n\nsnip, rewind:\n"));
 	assert_non_null(strstr(text, "\n* the best cell of each, - not finished\n"));
 	free(text);
 	cop_grid_release(&g);
