@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "commands.h"
+#include "report/places.h"
 #include "report/table.h"
 #include "stop.h"
 #include "sweep/connect.h"
@@ -71,11 +72,6 @@ static const struct cop_column pair_columns[] = {
 };
 enum { PAIR_COLUMNS = sizeof(pair_columns) / sizeof(pair_columns[0]) };
 
-static double left(const struct cop_connection *c)
-{
-	return (double)c->nnz / (double)c->total;
-}
-
 static struct cop_barrier barrier(const struct cop_connection *c, enum cop_connect_column k)
 {
 	return cop_barrier_of(c->column[k], c->points);
@@ -90,7 +86,7 @@ static void add_pair(struct cop_table *t, const struct cop_connection *c)
 	cop_table_text(t, c->criterion);
 	cop_table_text(t, c->retrain);
 	cop_table_real(t, c->quantile);
-	cop_table_real(t, left(c));
+	cop_table_real(t, cop_place_left(c));
 	cop_table_text(t, c->reset);
 	cop_table_text(t, pair);
 	cop_table_real(t, b.ends);
@@ -111,49 +107,6 @@ static void print_pairs(const struct cop_connected *c, bool train)
 	cop_table_release(&t);
 }
 
-static const struct cop_column place_columns[] = {
-	{"criterion", COP_COLUMN_TEXT, 0},      {"retrain", COP_COLUMN_TEXT, 0},   {"quantile", COP_COLUMN_GENERAL, 4},
-	{"left %", COP_COLUMN_PERCENT, 1},      {"reset", COP_COLUMN_TEXT, 0},     {"replicates", COP_COLUMN_INT, 0},
-	{"pairs", COP_COLUMN_INT, 0},           {"ends %", COP_COLUMN_PERCENT, 2}, {"highest %", COP_COLUMN_PERCENT, 2},
-	{"instability", COP_COLUMN_PERCENT, 2}, {"+-", COP_COLUMN_PERCENT, 2},     {"stable pairs", COP_COLUMN_INT, 0},
-};
-enum { PLACE_COLUMNS = sizeof(place_columns) / sizeof(place_columns[0]) };
-
-/* +-: of the instability's mean, 95%. */
-static void print_places(const struct cop_connect_place *place, size_t n)
-{
-	struct cop_table t;
-	cop_table_init(&t, place_columns, PLACE_COLUMNS);
-	for (size_t i = 0; i < n; i++) {
-		const struct cop_connect_place *p = &place[i];
-		cop_table_text(&t, p->pair->criterion);
-		cop_table_text(&t, p->pair->retrain);
-		cop_table_real(&t, p->pair->quantile);
-		cop_table_real(&t, left(p->pair));
-		cop_table_text(&t, p->pair->reset);
-		cop_table_int(&t, (int64_t)p->instability.n);
-		cop_table_int(&t, (int64_t)p->pairs);
-		cop_table_real(&t, p->ends.mean);
-		cop_table_real(&t, p->highest.mean);
-		cop_table_real(&t, p->instability.mean);
-		cop_table_real(&t, p->instability.half);
-		cop_table_int(&t, (int64_t)p->stable);
-	}
-	cop_table_print(&t, stdout, false);
-	cop_table_release(&t);
-}
-
-static void add_place(cJSON *j, const struct cop_connection *c)
-{
-	cJSON_AddStringToObject(j, "criterion", c->criterion);
-	cJSON_AddStringToObject(j, "retrain", c->retrain);
-	cop_json_add_num(j, "round", (double)c->round);
-	cop_json_add_num(j, "quantile", c->quantile);
-	cop_json_add_num(j, "left", left(c));
-	cJSON_AddStringToObject(j, "reset", c->reset);
-	cop_json_add_num(j, "reset_step", (double)c->reset_step);
-}
-
 static void add_barrier(cJSON *j, const struct cop_connection *c, enum cop_connect_column k)
 {
 	const struct cop_barrier b = barrier(c, k);
@@ -172,7 +125,7 @@ static cJSON *pair_json(const struct cop_connection *c)
 	cop_json_add_num(j, "first", (double)c->first);
 	cop_json_add_num(j, "second", (double)c->second);
 	cop_json_add_num(j, "replicate", (double)c->replicate);
-	add_place(j, c);
+	cop_place_json(j, c);
 	cop_json_add_num(j, "first_child", (double)c->first_child);
 	cop_json_add_num(j, "second_child", (double)c->second_child);
 	cJSON_AddStringToObject(j, "statistics", c->statistics);
@@ -185,35 +138,12 @@ static cJSON *pair_json(const struct cop_connection *c)
 	return j;
 }
 
-static void add_estimate(cJSON *j, const char *name, const struct cop_estimate *e)
-{
-	cJSON *o = cJSON_AddObjectToObject(j, name);
-	cop_json_add_num(o, "mean", e->mean);
-	cop_json_add_num(o, "half", e->half);
-	cop_json_add_num(o, "sd", e->sd);
-}
-
-static cJSON *place_json(const struct cop_connect_place *p)
-{
-	cJSON *j = cJSON_CreateObject();
-	add_place(j, p->pair);
-	cop_json_add_num(j, "replicates", (double)p->instability.n);
-	cop_json_add_num(j, "pairs", (double)p->pairs);
-	cop_json_add_num(j, "stable_pairs", (double)p->stable);
-	add_estimate(j, "ends", &p->ends);
-	add_estimate(j, "highest", &p->highest);
-	add_estimate(j, "instability", &p->instability);
-	return j;
-}
-
 static void print_json(const struct cop_connected *c, const struct cop_connect_place *place, size_t n)
 {
 	cJSON *j = cJSON_CreateObject(), *pairs = cJSON_AddArrayToObject(j, "pairs");
 	for (size_t i = 0; i < c->n; i++)
 		cJSON_AddItemToArray(pairs, pair_json(&c->pair[i]));
-	cJSON *places = cJSON_AddArrayToObject(j, "places");
-	for (size_t i = 0; i < n; i++)
-		cJSON_AddItemToArray(places, place_json(&place[i]));
+	cJSON_AddItemToObject(j, "places", cop_places_json(place, n));
 	cJSON *missing = cJSON_AddArrayToObject(j, "missing");
 	for (size_t i = 0; i < c->nmissing; i++)
 		cJSON_AddItemToArray(missing, cJSON_CreateNumber((double)c->missing[i]));
@@ -229,7 +159,7 @@ static void print_text(const struct cop_connected *c, const struct cop_connect_p
 		print_pairs(c, train);
 	if (c->n > n) {
 		putchar('\n');
-		print_places(place, n);
+		cop_places_print(place, n, stdout);
 	}
 	if (c->nmissing)
 		printf("%smissing:", c->n ? "\n" : "");

@@ -148,10 +148,19 @@ static void add_level_label(struct cop_str *b, const struct cop_lines *f, const 
 	cop_str_release(&text);
 }
 
+static bool has_intervals(const struct cop_lines *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		for (size_t k = 0; k < f->line[i].n; k++)
+			if (isfinite(f->line[i].at[k].half))
+				return true;
+	return false;
+}
+
 /* Lines stand a little beside each other, so that their intervals do not cover one another. */
 static double x_of(const struct cop_lines *f, const struct cop_plot *p, size_t i, double x)
 {
-	double apart = fmin(BESIDE, BESIDE_MOST / (double)f->n);
+	double apart = has_intervals(f) ? fmin(BESIDE, BESIDE_MOST / (double)f->n) : 0;
 	return cop_axis_at(&p->x, x) + apart * ((double)i - ((double)f->n - 1) / 2);
 }
 

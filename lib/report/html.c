@@ -351,6 +351,13 @@ static void add_stability(struct page *p, const struct cop_stability *s)
 		"training "
 		"counts as stable. Means of the replicates, where there are several with their 95 % confidence "
 		"intervals.");
+	cop_figure_paths(&svg, s, p->g);
+	char *caption = cop_xasprintf("The same lines point by point (%" PRId64
+				      " of each), means of the pairs and replicates of a place: of each "
+				      "share of the weights at its first and its last reset point.",
+				      s->n ? s->place[0].pair->points : 0);
+	add_figure(p, "", "Error between two children", "", &svg, caption);
+	free(caption);
 }
 
 static void add_overlaps(struct page *p, const struct cop_overlaps *o)

@@ -9,6 +9,7 @@
 #include "report/figures.h"
 #include "report/heatmap.h"
 #include "report/html.h"
+#include "report/places.h"
 #include "report/speed.h"
 #include "report/table.h"
 #include "report/usage.h"
@@ -101,6 +102,7 @@ static void print_json(const struct cop_html_parts *of, const struct cop_usage *
 	cJSON_AddItemToObject(json, "collapsed", cop_collapse_json(&c));
 	cop_collapse_release(&c);
 	cJSON_AddItemToObject(json, "overlaps", cop_overlaps_json(of->overlaps));
+	cJSON_AddItemToObject(json, "instability", cop_places_json(of->stability->place, of->stability->n));
 	cJSON_AddItemToObject(json, "usage", cop_usage_json(u));
 	char *text = cJSON_Print(json);
 	fprintf(out, "%s\n", text ? text : "null");
@@ -156,6 +158,10 @@ static int report_results(const char *run, const char *results, const char *html
 	cop_overlaps_read(&overlaps, run, r, &g);
 	if (o->json)
 		print_json(&parts, &u, out);
+	else if (s.n) {
+		fprintf(out, "\nthe line between children (stable: an instability below 2 points):\n");
+		cop_places_print(s.place, s.n, out);
+	}
 	int rc = cop_html_write(html, &parts, err);
 	cop_stability_release(&s);
 	cop_overlaps_release(&overlaps);

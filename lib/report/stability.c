@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "report/figure_lines.h"
+#include "report/places.h"
 #include "sweep/run.h"
 
 #include <dirent.h>
@@ -175,8 +176,7 @@ static char *label_of(const struct cop_connection *c, const struct cop_grid *g)
 	snprintf(row.retrain, COP_TEXT, "%s", c->retrain);
 	size_t v = cop_variants_find(&g->variants, &row);
 	const char *name = v < g->variants.n ? g->variants.v[v].name : "";
-	double left = c->total > 0 ? (double)c->nnz / (double)c->total : 1 - c->quantile;
-	return cop_xasprintf("%.3g %% left%s%s", 100 * left, *name ? ", " : "", name);
+	return cop_xasprintf("%.3g %% left%s%s", 100 * cop_place_left(c), *name ? ", " : "", name);
 }
 
 void cop_figure_stability(struct cop_str *b, const struct cop_stability *s, const struct cop_grid *g)
@@ -210,4 +210,48 @@ void cop_figure_stability(struct cop_str *b, const struct cop_stability *s, cons
 	for (size_t i = 0; i < s->n; i++)
 		free(label[i]);
 	free(label);
+}
+
+/* The mean over a place's pairs; all of them have as many points. */
+static void add_path(struct cop_lines *f, const struct cop_connect_place *p, const char *label)
+{
+	struct cop_line *line = cop_lines_add(f, label, false);
+	for (int64_t i = 0; i < p->pair->points; i++) {
+		double sum = 0;
+		for (size_t k = 0; k < p->pairs; k++)
+			sum += p->pair[k].column[COP_CONNECT_TEST_ERROR][i];
+		cop_line_add(line, p->pair->column[COP_CONNECT_ALPHA][i], 100 * sum / (double)p->pairs, NAN);
+	}
+}
+
+void cop_figure_paths(struct cop_str *b, const struct cop_stability *s, const struct cop_grid *g)
+{
+	struct cop_lines f = {
+		.about = "test error along the line between two children",
+		.x_name = "way from one child to the other",
+		.y_name = "test error (%)",
+		.x_unit = " of the way",
+		.y_unit = " %",
+		.legend = "",
+		.classes = "series path",
+		.categories = true,
+		.floor = -INFINITY,
+		.level_half = NAN,
+	};
+	char *label[COP_PATHS_MAX];
+	for (size_t i = 0; i < s->n && f.n < COP_PATHS_MAX; i++) {
+		const struct cop_connect_place *p = &s->place[i];
+		bool first = i == 0 || !same_line(p->pair, s->place[i - 1].pair);
+		if (!first && i + 1 < s->n && same_line(p->pair, s->place[i + 1].pair))
+			continue;
+		char *line = label_of(p->pair, g);
+		label[f.n] = cop_xasprintf("%s, reset to %s", line, p->pair->reset);
+		free(line);
+		add_path(&f, p, label[f.n]);
+	}
+	if (f.n)
+		cop_figure_lines(b, &f);
+	for (size_t i = 0; i < f.n; i++)
+		free(label[i]);
+	cop_lines_release(&f);
 }

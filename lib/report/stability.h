@@ -26,4 +26,9 @@ void cop_stability_release(struct cop_stability *s); /* {0} is allowed */
    training counts as stable. Nothing where nothing was measured. */
 void cop_figure_stability(struct cop_str *b, const struct cop_stability *s, const struct cop_grid *g);
 
+/* The test error along the lines, in points, the mean of each place's pairs: of each variant and quantile its first and
+   last reset point, COP_PATHS_MAX in all. Nothing where nothing was measured. */
+enum { COP_PATHS_MAX = 8 };
+void cop_figure_paths(struct cop_str *b, const struct cop_stability *s, const struct cop_grid *g);
+
 #endif

@@ -107,6 +107,9 @@ sed -i s,swept/,connected/, figures.html
 show --allow-file-access-from-files --dump-dom "file://$PWD/figures.html" >page.dom 2>log
 check "no complaint on the console about children" bash -c '! grep -i "console" log'
 figure "instability, the dense network's and the tickets', with intervals" "Instability against reset point" 0 2 0 6 4 0
+figure "the error along the lines, of the first and the last reset point" "Error between two children" 0 4 0 16 0 0
+expect "instabilities in the terminal" 0 "^criterion +retrain +quantile +left % +reset +replicates +pairs" coppice report connected
+expect "and as JSON" 0 '"stable_pairs":' coppice report connected --json
 figure "children but the first are in no map" "Accuracy of every ticket" 4 0 0 0 0 0
 head -c 2000 connected/connect/000000-000001.h5 >cut && mv cut connected/connect/000000-000001.h5
 expect "a damaged line is passed over, with a warning" 0 "000000-000001.h5.*it is not in the report" coppice report connected
