@@ -108,6 +108,7 @@ static int prepare(struct job *j, struct cop_err *err)
 	const struct cop_point *p = j->point;
 	uint8_t *mask = NULL;
 	bool found = false;
+	double began = cop_now();
 	char variant[COP_POINT_TEXT];
 	cop_point_variant(p, variant);
 	j->row = (struct cop_row){.same_as = -1};
@@ -121,6 +122,8 @@ static int prepare(struct job *j, struct cop_err *err)
 		rc = cop_ticket_start(w->run, &w->staging, p, mask, &w->trainer, err);
 	if (!rc)
 		cop_trainer_resume(&w->trainer, &found);
+	/* scoring may take longer than training, in each attempt again */
+	w->trainer.seconds += cop_now() - began;
 	if (found)
 		cop_info("%s: going on from step %lld", w->what, (long long)w->trainer.step);
 	free(mask);
