@@ -250,16 +250,6 @@ static int settle_ways(struct cop_experiment *e, const char *name, struct cop_er
 		return cop_fail(err, COP_EINPUT,
 				"'%s': 'sweep.vary' is empty, so all %" PRId64 " replicates would be the same", name,
 				s->replicates);
-	if (s->children > 1 && !s->keep_weights)
-		return cop_fail(err, COP_EINPUT,
-				"'%s': 'sweep.children' needs 'sweep.keep_weights': lines are between the weights that "
-				"children ended with",
-				name);
-	if (e->train.test_early_stop && !e->data.validation)
-		return cop_fail(err, COP_EINPUT,
-				"'%s': 'train.test_early_stop' needs 'data.validation': the early stop is where the "
-				"validation loss is least",
-				name);
 	/* in whatever order they are given */
 	if (s->vary.n > 1)
 		qsort(s->vary.v, s->vary.n, sizeof(*s->vary.v), cop_compare_ints);

@@ -206,6 +206,20 @@ static int check_device(const struct cop_experiment *e, struct cop_err *err)
 	return rc ? cop_fail(err, rc, "%s", why.msg) : 0;
 }
 
+/* Settings that would come to nothing, found before anything is trained with them; runs that have them go on. */
+static int check_use(const struct cop_experiment *e, struct cop_err *err)
+{
+	if (e->sweep.children > 1 && !e->sweep.keep_weights)
+		return cop_fail(err, COP_EINPUT,
+				"'sweep.children' needs 'sweep.keep_weights': lines are between the weights that "
+				"children ended with");
+	if (e->train.test_early_stop && !e->data.validation)
+		return cop_fail(err, COP_EINPUT,
+				"'train.test_early_stop' needs 'data.validation': the early stop is where the "
+				"validation loss is least");
+	return 0;
+}
+
 /* A cosine's last rate trains nothing. */
 #define LAST_RATE 0.01
 static void warn_of_last_rate(const struct cop_experiment *e, const struct cop_schedule *s)
@@ -225,6 +239,8 @@ static int check_training(const struct cop_experiment *e, const struct cop_datas
 {
 	struct cop_schedule schedule = {0};
 	int rc = check_device(e, err);
+	if (!rc)
+		rc = check_use(e, err);
 	if (rc)
 		return rc;
 	if (steps_per_epoch < 1)
