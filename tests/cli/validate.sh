@@ -106,3 +106,12 @@ for moment in 0 0.02 0.05 0.1; do
 	same_tensors {tested,hit}/dense/0/result.h5 >differs 2>&1 || { bad="$bad $moment"; cat differs; }
 done
 [ -z "$bad" ] && ok "killed at four moments: the same rows" || no "killed at$bad: other rows"
+
+# what would come to nothing
+expect "no test at an early stop that nobody looks for" 2 "'train.test_early_stop' needs 'data.validation'" \
+	coppice plan e.json -o none --no-timing --set train.test_early_stop=true --set data.validation=0
+tune='--set sweep.controls=["fine-tune"] --set train.schedule.name=cosine'
+expect "fine-tuning with the end of a cosine is warned of" 0 "^coppice: warning: 'fine-tune' trains with the schedule's last learning rate, [0-9.e-]+, " \
+	coppice plan e.json -o cosine --no-timing $tune
+coppice plan e.json -o tuned --no-timing $tune --set sweep.fine_tune_lr=0.01 >out 2>&1
+check "and not with a rate of its own" bash -c '! grep fine-tune out | grep warning'
