@@ -100,6 +100,8 @@ static void add_place(struct page *p, const struct cop_grid *g, size_t place)
 	if (*cop_grid_name(g)) {
 		cop_str_add(&p->b, ", ");
 		cop_text_html(&p->b, cop_grid_name(g));
+		if (g->variants.v[g->shown].control)
+			cop_str_add(&p->b, " (a control)");
 	}
 }
 
