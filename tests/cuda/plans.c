@@ -147,12 +147,12 @@ static void test_check(void **state)
 static void test_odd_shapes(void **state)
 {
 	static const struct cop_conv odd[] = {
-		{5, 13, 11, 7, 7, 6, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, 33, 0},
-		{6, 13, 13, 9, 15, 15, {3, 3}, {1, 1}, {2, 2}, {1, 1}, 3, 33, 0},
-		{1, 28, 28, 1, 24, 24, {5, 5}, {1, 1}, {0, 0}, {1, 1}, 1, 1, 0},
-		{16, 1, 100, 32, 1, 92, {1, 3}, {1, 1}, {0, 0}, {1, 4}, 1, 3, 0},
-		{96, 9, 9, 96, 5, 5, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 96, 16, 0},
-		{24, 8, 8, 24, 8, 8, {3, 3}, {1, 1}, {2, 2}, {2, 2}, 1, 16, 0},
+		{5, 13, 11, 7, 7, 6, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 1, 33, 0, NULL},
+		{6, 13, 13, 9, 15, 15, {3, 3}, {1, 1}, {2, 2}, {1, 1}, 3, 33, 0, NULL},
+		{1, 28, 28, 1, 24, 24, {5, 5}, {1, 1}, {0, 0}, {1, 1}, 1, 1, 0, NULL},
+		{16, 1, 100, 32, 1, 92, {1, 3}, {1, 1}, {0, 0}, {1, 4}, 1, 3, 0, NULL},
+		{96, 9, 9, 96, 5, 5, {3, 3}, {2, 2}, {1, 1}, {1, 1}, 96, 16, 0, NULL},
+		{24, 8, 8, 24, 8, 8, {3, 3}, {1, 1}, {2, 2}, {2, 2}, 1, 16, 0, NULL},
 	};
 	(void)state;
 	for (int precision = COP_FP32; precision <= COP_BF16; precision++) {
@@ -299,7 +299,7 @@ static void test_fused(void **state)
 static void test_kept(void **state)
 {
 	struct cop_products *p = open_for(devices[0].properties, COP_FP32);
-	struct cop_conv d = {16, 8, 8, 16, 8, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1, 16, 16};
+	struct cop_conv d = {16, 8, 8, 16, 8, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1, 16, 16, NULL};
 	const struct cop_conv_plan *first = NULL, *second = NULL;
 	const struct cop_matrix_plan *matrix = NULL;
 	struct cop_matrix_product product = {.m = 4, .n = 4, .k = 4};
@@ -325,7 +325,7 @@ static void test_refusals(void **state)
 	struct cop_products *p = open_for(devices[0].properties, COP_FP32);
 	struct cop_products_choice nowhere = {.precision = COP_FP32, .space = 1 << 20, .absent = "{}"};
 	struct cop_products *none = NULL;
-	struct cop_conv wrong = {16, 8, 8, 16, 9, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1, 16, 16};
+	struct cop_conv wrong = {16, 8, 8, 16, 9, 8, {3, 3}, {1, 1}, {1, 1}, {1, 1}, 1, 16, 16, NULL};
 	const struct cop_conv_plan *made = NULL;
 	struct cop_err err = {0};
 	(void)state;
