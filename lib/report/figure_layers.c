@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOP = 46, CELL_W = 56, CELL_H = 24, GAP = 2, NAME_MAX_WIDTH = 40 };
+enum { TOP = 46, CELL_W = 56, CELL_H = 24, GAP = 2, NAME_MAX_WIDTH = 40, MOST_DIGITS = 6 };
 
 #define SHARE_PARTS 1e9
 
@@ -119,7 +119,10 @@ void cop_figure_layers(struct cop_str *b, const struct cop_results *r, const str
 	cop_svg_text(b, 2, TOP - 10, "", "layer");
 	cop_svg_text(b, left - 12, TOP - 10, "soft end", "weights");
 	for (size_t q = 0; q < g->nq; q++) {
+		/* those of rounds have more digits than a column has room for */
 		snprintf(text, sizeof(text), "%.6g", g->quantile[q]);
+		if (strlen(text) > MOST_DIGITS && g->quantile[q] < 0.9999)
+			snprintf(text, sizeof(text), "%.4f", g->quantile[q]);
 		cop_svg_text(b, left + (double)q * (CELL_W + GAP) + CELL_W / 2.0, TOP - 10, "mid strong", text);
 	}
 	for (size_t l = 0; l <= s.n; l++)
