@@ -157,11 +157,11 @@ static bool has_intervals(const struct cop_lines *f)
 	return false;
 }
 
-/* Lines stand a little beside each other, so that their intervals do not cover one another. */
-static double x_of(const struct cop_lines *f, const struct cop_plot *p, size_t i, double x)
+/* Lines stand a little beside each other, so that their intervals do not cover one another: how far line i does. */
+static double beside(const struct cop_lines *f, size_t i, bool intervals)
 {
-	double apart = has_intervals(f) ? fmin(BESIDE, BESIDE_MOST / (double)f->n) : 0;
-	return cop_axis_at(&p->x, x) + apart * ((double)i - ((double)f->n - 1) / 2);
+	double apart = intervals ? fmin(BESIDE, BESIDE_MOST / (double)f->n) : 0;
+	return apart * ((double)i - ((double)f->n - 1) / 2);
 }
 
 /* Where colours begin again, another shape has them. */
@@ -171,11 +171,12 @@ static size_t mark_of(const struct cop_lines *f, size_t i)
 	return f->categories ? kind + kind / COP_CATEGORIES : kind;
 }
 
-static void add_point(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i, size_t k)
+static void add_point(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i, size_t k,
+		      double shift)
 {
 	const struct cop_line *l = &f->line[i];
 	const struct cop_line_point *at = &l->at[k];
-	double x = x_of(f, p, i, at->x);
+	double x = cop_axis_at(&p->x, at->x) + shift;
 	struct cop_str title = {0};
 	cop_str_addf(&title, "%s%s%s, %.3g%s: ", f->legend, *f->legend ? " " : "", l->label, at->x, f->x_unit);
 	add_number(&title, f, at->y);
@@ -200,18 +201,19 @@ static void begin_series(struct cop_str *b, const struct cop_lines *f, size_t i,
 		cop_svg_series(b, all, f->line[i].kind, f->n);
 }
 
-static void add_series(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i)
+static void add_series(struct cop_str *b, const struct cop_lines *f, const struct cop_plot *p, size_t i, double shift)
 {
 	const struct cop_line *l = &f->line[i];
 	begin_series(b, f, i, f->classes);
 	cop_str_add(b, "<polyline points=\"");
 	for (size_t k = 0; k < l->n; k++)
 		if (has_place(f, &l->at[k]))
-			cop_str_addf(b, "%.1f,%.1f ", x_of(f, p, i, l->at[k].x), cop_axis_at(&p->y, l->at[k].y));
+			cop_str_addf(b, "%.1f,%.1f ", cop_axis_at(&p->x, l->at[k].x) + shift,
+				     cop_axis_at(&p->y, l->at[k].y));
 	cop_str_add(b, "\"/>\n");
 	for (size_t k = 0; k < l->n; k++)
 		if (has_place(f, &l->at[k]))
-			add_point(b, f, p, i, k);
+			add_point(b, f, p, i, k, shift);
 	cop_str_add(b, "</g>\n");
 }
 
@@ -246,8 +248,9 @@ void cop_figure_lines(struct cop_str *b, const struct cop_lines *f)
 	cop_str_addf(b, "<svg x=\"0\" y=\"%d\" width=\"%d\" height=\"%d\" viewBox=\"0 %d %d %d\">\n", TOP - 4, WIDTH,
 		     BOTTOM - TOP + 4, TOP - 4, WIDTH, BOTTOM - TOP + 4);
 	add_level(b, f, &p);
+	bool intervals = has_intervals(f);
 	for (size_t i = 0; i < f->n; i++)
-		add_series(b, f, &p, i);
+		add_series(b, f, &p, i, beside(f, i, intervals));
 	add_level_label(b, f, &p);
 	cop_str_add(b, "</svg>\n");
 	cop_str_add(b, legend.s);

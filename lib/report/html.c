@@ -369,8 +369,7 @@ static void add_overlaps(struct page *p, const struct cop_overlaps *o)
 	char *part = cop_xasprintf("quantile %.6g", o->quantile);
 	char *caption = cop_xasprintf(
 		"The share of the weights of one mask that the other keeps, too; %.2g is what masks that keep weights "
-		"at "
-		"random have in common. Masks that are equal are drawn once, with the first cell's name.%s",
+		"at random have in common. Masks that are equal are drawn once, with the first cell's name.%s",
 		o->chance, o->more ? " Not all cells were looked at; <code>coppice mask compare</code> does." : "");
 	cop_figure_overlaps(&svg, o);
 	add_figure(p, o->n > WIDE ? "wide" : "", "What tickets have in common", part, &svg, caption);

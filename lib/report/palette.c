@@ -5,9 +5,11 @@
 #include <stddef.h>
 
 /* OKLab by lightness, chroma and hue in degrees, at even steps of t. */
-static const struct {
+struct tone {
 	double lightness, chroma, hue;
-} points[] = {
+};
+
+static const struct tone points[] = {
 	{0.27, 0.090, 292}, {0.43, 0.105, 262}, {0.59, 0.092, 205}, {0.75, 0.125, 155}, {0.91, 0.155, 108},
 };
 
@@ -40,9 +42,7 @@ static struct cop_rgb from_hue(double lightness, double chroma, double degrees)
 struct cop_rgb cop_category(size_t i, bool dark)
 {
 	/* blue, vermilion, green, purple, orange, sky blue, grey */
-	static const struct {
-		double lightness, chroma, hue;
-	} kinds[COP_CATEGORIES] = {
+	static const struct tone kinds[COP_CATEGORIES] = {
 		{0.50, 0.130, 248}, {0.62, 0.170, 45},  {0.57, 0.120, 165}, {0.50, 0.140, 345},
 		{0.66, 0.130, 75},  {0.66, 0.100, 230}, {0.45, 0, 0},
 	};

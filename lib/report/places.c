@@ -7,7 +7,7 @@
 
 double cop_place_left(const struct cop_connection *c)
 {
-	return (double)c->nnz / (double)c->total;
+	return c->total > 0 ? (double)c->nnz / (double)c->total : 1 - c->quantile;
 }
 
 static const struct cop_column place_columns[] = {

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* The part of the weights that is left. */
+/* The part of the weights that is left; what the quantile says where they were not counted. */
 double cop_place_left(const struct cop_connection *c);
 
 /* Where a line lies in the grid, into j. */

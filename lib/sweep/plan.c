@@ -41,12 +41,16 @@ static int resolve_data(struct cop_experiment *e, const char *run, struct cop_da
 	return rc;
 }
 
+static bool is_tuned(const struct cop_sweep_config *s)
+{
+	return cop_ints_hold(&s->retrain, COP_RETRAIN_FINE_TUNE) || cop_ints_hold(&s->controls, COP_RETRAIN_FINE_TUNE);
+}
+
 /* Keys that matter to some cells alone must stay where there are such cells. */
 static int compare_settings(const struct cop_sweep_config *a, const struct cop_sweep_config *b, const char *path,
 			    struct cop_err *err)
 {
-	bool tuned = cop_ints_hold(&a->retrain, COP_RETRAIN_FINE_TUNE) ||
-		     cop_ints_hold(&a->controls, COP_RETRAIN_FINE_TUNE);
+	bool tuned = is_tuned(a);
 	bool scored = false;
 	for (size_t i = 0; i < a->criterion.n; i++)
 		scored = scored || cop_criterion_needs((enum cop_criterion)a->criterion.v[i]).samples;
@@ -225,9 +229,7 @@ static int check_use(const struct cop_experiment *e, struct cop_err *err)
 static void warn_of_last_rate(const struct cop_experiment *e, const struct cop_schedule *s)
 {
 	const struct cop_sweep_config *w = &e->sweep;
-	bool tuned = cop_ints_hold(&w->retrain, COP_RETRAIN_FINE_TUNE) ||
-		     cop_ints_hold(&w->controls, COP_RETRAIN_FINE_TUNE);
-	if (tuned && !(w->fine_tune_lr > 0) && s->after < LAST_RATE * e->train.lr)
+	if (is_tuned(w) && !(w->fine_tune_lr > 0) && s->after < LAST_RATE * e->train.lr)
 		cop_warn("'fine-tune' trains with the schedule's last learning rate, %.3g, which changes next to "
 			 "nothing: 'sweep.fine_tune_lr' sets another",
 			 s->after);

@@ -119,4 +119,7 @@ expect "no cell at all" 4 '8 of 8 pairs lack a cell' coppice connect other
 coppice plan e.json -o alone --set sweep.children=1 --no-timing >/dev/null 2>&1
 expect "no children" 2 "no cell of '.*alone' has children" coppice connect alone
 expect "no weights to connect" 2 "'sweep.children' needs 'sweep.keep_weights'" coppice plan e.json -o bare --set sweep.keep_weights=false --no-timing
+coppice plan e.json -o bare --no-timing >/dev/null 2>&1
+sed -i 's/"keep_weights":[^,}]*/"keep_weights": false/' bare/experiment.json
+expect "no weights, in a run that was planned so before" 2 "hold no weights" coppice connect bare
 expect "one point is no line" 2 '' coppice connect run --points 1

@@ -3,6 +3,7 @@
  * its steps are queued; trainers side by side, the room that they want, and what goes wrong.
  */
 #include "base/mem.h"
+#include "digits.h"
 #include "images.h"
 #include "module.h"
 #include "nn/trainer.h"
@@ -21,30 +22,15 @@ enum { BATCH = 16, STEPS = 10 };
 
 static struct cop_data *now = &images; /* that trainers begin with */
 
-static void must(int rc, const struct cop_err *err)
-{
-	if (rc)
-		fail_msg("%s", err->msg);
-}
-
 static struct cop_train_config train_config(int optimizer)
 {
 	bool adam = optimizer == COP_OPTIMIZER_ADAM;
-	return (struct cop_train_config){.epochs = 2,
-					 .batch = BATCH,
-					 .optimizer = optimizer,
-					 .lr = adam ? 1e-4 : 2e-3,
-					 .momentum = 0.9,
-					 .nesterov = true,
-					 .weight_decay = 1e-3,
-					 .beta1 = 0.9,
-					 .beta2 = 0.999,
-					 .epsilon = 1e-8,
-					 .warmup = (char *)(uintptr_t) "0ep",
-					 .gamma = 0.1,
-					 .seed_init = 5,
-					 .seed_order = 6,
-					 .seed_augment = 7};
+	struct cop_train_config c = digits_training(2, BATCH);
+	c.optimizer = optimizer;
+	c.lr = adam ? 1e-4 : 2e-3;
+	c.nesterov = true;
+	c.weight_decay = 1e-3;
+	return c;
 }
 
 static int64_t hidden[] = {20, 11};
